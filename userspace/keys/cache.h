@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The KEK cache is the kernel's; this brings into it what is missing, from the providers. */
+#ifndef VMC_KEYS_CACHE_H
+#define VMC_KEYS_CACHE_H
+
+#include "../kernel/client.h"
+#include "provider.h"
+
+struct kek_need {
+	char id[VMK_KEK_ID_MAX + 1];	/* provider/key-id */
+	/* out */
+	bool was_cached;
+	uint8_t kcv[VMK_KCV_LEN];
+	int code;			/* 0, VMC_ENOKEY, VMC_EKEYSTATE, VMC_EUNREACH, VMC_ENOENT (unknown provider) ... */
+	struct vmc_error err;
+};
+
+/*
+ * Make each KEK present in the kernel: looks there first (no server is asked
+ * for a cached key), groups the rest by provider, fetches in batches, adds,
+ * wipes. Returns 0 when all are there, else the first failing code, with each
+ * need's own code and text filled in.
+ */
+int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, size_t n, struct vmc_error *err);
+/* New KEK on a provider (NULL: default), into the cache; @id gets "provider/key-id". */
+int cache_create(struct vmk *k, struct providers *ps, const char *provider, const char *label,
+		 char id[VMK_KEK_ID_MAX + 1], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err);
+/* "provider/key-id" in its two parts; the key id may itself contain '/'. */
+int kek_id_split(const char *id, char provider[PROVIDER_NAME_MAX + 1], char key[PROVIDER_KEY_ID_MAX + 1],
+		 struct vmc_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* /etc/vmcrypt/vmcrypt.conf and conf.d/ *.conf: INI by inih. An unknown key is an error that names file and line. */
+#ifndef VMC_LIB_CONFIG_H
+#define VMC_LIB_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+
+struct vmc_config {
+	/* [paths]; each also by environment VMCRYPT_CONFIG_DIR, VMCRYPT_STATE_DIR, VMCRYPT_RUNTIME_DIR */
+	char config_dir[256];		/* /etc/vmcrypt */
+	char state_dir[256];		/* /var/lib/vmcrypt */
+	char runtime_dir[256];		/* /run/vmcrypt */
+	/* [daemon] */
+	unsigned int workers;		/* threads for jobs, 1..64, default 8 */
+	size_t secure_heap;		/* bytes, power of two, default 1 MiB */
+	int log_level;			/* syslog level, default 6 (info) */
+	/* [kmip] defaults, each may be set per provider */
+	unsigned int connect_timeout_ms;	/* default 3000 */
+	unsigned int request_timeout_ms;	/* default 10000 */
+	char tls_min[8];			/* "1.2" (default) or "1.3" */
+	unsigned int cert_warn_days;		/* default 30 */
+	/* [vm] */
+	unsigned long long home_size;		/* bytes, default 64 MiB */
+	char dm_flags[256];			/* default dm-crypt flags for new disks, comma separated */
+};
+
+int config_load(struct vmc_config *c, const char *path /* NULL: default */, struct vmc_error *err);
+
+#endif

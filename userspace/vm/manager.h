@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Encrypted VMs of this host: bundles, inventory, volumes, jobs. Knows no
+ * provider kinds and no D-Bus. Every function may be called from any thread;
+ * one that finds the VM in use by another job fails with VMC_EBUSY and names it.
+ *
+ * Volumes of a VM: "home" (the VM key; NVRAM, vTPM state, saved memory; a file
+ * NAME.home with an ext4 in it, mounted at RUNTIME_DIR/home/UUID while the VM is
+ * on) and one per disk. Mappings are called vmcrypt-UUID-VOLUME.
+ */
+#ifndef VMC_VM_MANAGER_H
+#define VMC_VM_MANAGER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../kernel/client.h"
+#include "../keys/cache.h"
+#include "../keys/provider.h"
+#include "../lib/config.h"
+#include "../lib/error.h"
+#include "../lib/progress.h"
+
+struct vmm;
+
+/* What happened, for signals and the journal; called from any thread, must not call back into the manager. */
+struct vmm_event {
+	const char *type;		/* "vm-registered", "vm-changed", "vm-unregistered", "disk-opened", ... */
+	const char *message_id;		/* 32 hex digits */
+	const char *vm;			/* UUID or NULL */
+	const char *text;
+	const json_t *details;
+};
+typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
+
+/* Finishes or rolls back what a killed process left half done. */
+int vmm_open(struct vmm **m, const struct vmc_config *cfg, struct vmk *k, struct providers *ps,
+	     vmm_event_fn fn, void *data, struct vmc_error *err);
+void vmm_close(struct vmm *m);
+
+/* @vm below: UUID or name (VMC_EINVAL with both candidates when a name is ambiguous). */
+int vmm_resolve(struct vmm *m, const char *vm, char id[VMC_UUID_STR], struct vmc_error *err);
+
+struct vmm_create {
+	const char *name, *dir;		/* dir must exist and be absolute */
+	const char *id;			/* UUID or NULL for a new one (give libvirt's) */
+	const char *provider;		/* NULL: the default */
+	uint64_t home_size;		/* 0: from the config */
+};
+int vmm_create(struct vmm *m, const struct vmm_create *c, struct progress *p, char id[VMC_UUID_STR], struct vmc_error *err);
+/* From a bundle file NAME.vmcrypt, or, with @from_headers, from the token of a home or disk volume and its neighbours. */
+int vmm_register(struct vmm *m, const char *path, bool from_headers, char id[VMC_UUID_STR], struct vmc_error *err);
+int vmm_unregister(struct vmm *m, const char *vm, struct vmc_error *err);	/* off only; files stay */
+int vmm_reload(struct vmm *m, const char *vm, struct vmc_error *err);
+/* Keys to the kernel (fetched at need), volumes open, home mounted. *@out: {home, disks:{name: "/dev/mapper/..."}}. */
+int vmm_power_on(struct vmm *m, const char *vm, struct progress *p, json_t **out, struct vmc_error *err);
+int vmm_power_off(struct vmm *m, const char *vm, struct vmc_error *err);
+/* Fetch keys and load DEKs of many VMs at once; *@out: [{vm, ok, error?}] and {timing:{kms_ms,netlink_ms,...}}. n 0: all. */
+int vmm_unlock(struct vmm *m, const char *const *vms, size_t n, struct progress *p, json_t **out, struct vmc_error *err);
+
+json_t *vmm_show(struct vmm *m, const char *vm, struct vmc_error *err);
+json_t *vmm_list(struct vmm *m, struct vmc_error *err);
+
+struct vmm_disk {
+	const char *name;		/* volume name */
+	const char *path;		/* image file or block device; NULL: DIR/NAME-disk.img */
+	const char *provider;		/* NULL: the VM's */
+	const char *dm_flags;		/* NULL: from the config */
+	uint64_t size;			/* bytes of data, create only */
+	/* encrypt only */
+	const char *source;		/* raw or qcow2 image */
+	const char *source_format;	/* NULL: probe */
+	bool keep_source;		/* default: the source is removed once the copy is checked */
+	uint64_t rate;			/* bytes a second at most, 0 no limit */
+};
+int vmm_disk_create(struct vmm *m, const char *vm, const struct vmm_disk *d, struct progress *p, struct vmc_error *err);
+int vmm_disk_encrypt(struct vmm *m, const char *vm, const struct vmm_disk *d, struct progress *p, struct vmc_error *err);
+int vmm_disk_attach(struct vmm *m, const char *vm, const char *path, struct vmc_error *err);
+int vmm_disk_detach(struct vmm *m, const char *vm, const char *disk, struct vmc_error *err);
+int vmm_disk_open(struct vmm *m, const char *vm, const char *disk, char **device, struct vmc_error *err);
+int vmm_disk_close(struct vmm *m, const char *vm, const char *disk, struct vmc_error *err);
+int vmm_disk_set_flags(struct vmm *m, const char *vm, const char *disk, const char *dm_flags, struct vmc_error *err);
+
+/* New KEK (on @provider, NULL: each VM's own), DEKs rewrapped in the kernel; VMs may be on. One resumable job. n 0: all. */
+int vmm_recrypt_shallow(struct vmm *m, const char *const *vms, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err);
+/* New DEK and KEK, data copied; VM off; resumes. @disk NULL: home and all disks. */
+int vmm_recrypt_deep(struct vmm *m, const char *vm, const char *disk, struct progress *p, struct vmc_error *err);
+
+/* Jobs that a kill left resumable: [{id, kind, vm, done, total}]; the daemon resumes them at start. */
+json_t *vmm_jobs_pending(struct vmm *m, struct vmc_error *err);
+int vmm_job_resume(struct vmm *m, const char *id, struct progress *p, struct vmc_error *err);
+int vmm_job_abandon(struct vmm *m, const char *id, struct vmc_error *err);	/* roll back */
+
+/* Keys as this host knows them: [{id, provider, key, cached, kcv, users, vms:[{id,name,volumes:[]}], lease_left?}]. */
+json_t *vmm_key_list(struct vmm *m, struct vmc_error *err);
+/* The same for one id plus the provider's state; asks the provider. */
+json_t *vmm_key_show(struct vmm *m, const char *kek_id, struct vmc_error *err);
+/* From the cache, and with @destroy from the provider too. In use by a VM: VMC_EBUSY naming the VMs, unless @force. */
+int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, struct vmc_error *err);
+
+json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err);	/* newest first */
+
+#endif
