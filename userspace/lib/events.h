@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MESSAGE_IDs of the journal entries that vmcrypt makes, one for each thing
+ * that may happen. packaging/journal/vmcrypt.catalog explains every one; a test
+ * holds the two together. An id, once released, keeps its meaning for ever.
+ */
+#ifndef VMC_LIB_EVENTS_H
+#define VMC_LIB_EVENTS_H
+
+/* What the manager of VMs tells (struct vmm_event). */
+#define VMC_MSG_VM_CREATED		"da355008951340a88bf499b4cf43a837"
+#define VMC_MSG_VM_REGISTERED		"d10299c785be4a71ba15451f91da0fb6"
+#define VMC_MSG_VM_UNREGISTERED		"f4e35a67248c44569f6608f864be23a8"
+#define VMC_MSG_VM_CHANGED		"3ef412cfcadd48218d66e5f69385f58b"
+#define VMC_MSG_VM_POWERED_ON		"03bb32f5f6a74645b8fde358edebe22d"
+#define VMC_MSG_VM_POWERED_OFF		"31b3cbef75084f12a70c6c4ea0b155e8"
+#define VMC_MSG_VM_LOCKED		"c456c90a4fa244e58e9a8e1d64ea05c5"
+#define VMC_MSG_VM_UNLOCKED		"c89d32037d474dbdb39664e13e8b191e"
+#define VMC_MSG_BUNDLE_ALTERED		"e29c710dfe1a4175b5a7b3d989fd520a"
+#define VMC_MSG_DISK_ADDED		"387cbbce707642c0aadaaee70bae6a84"
+#define VMC_MSG_DISK_REMOVED		"21b79e07d9ed4e849c702e2890a13d7f"
+#define VMC_MSG_DISK_OPENED		"f43dda52f2694fdbae00a661940281e3"
+#define VMC_MSG_DISK_CLOSED		"f67a5d9f92224220b8e3bf7350bab7ba"
+#define VMC_MSG_VM_RECRYPTED		"2e53ef21574145bd9e81ead54582edf4"
+#define VMC_MSG_KEY_CREATED		"8f8b3125fd644881a9b8f2e569134019"
+#define VMC_MSG_KEY_REMOVED		"1792bae14cbf4fd8a8cc9b94a0407b67"
+#define VMC_MSG_KEY_ORPHANED		"953d80e2a2184396b4a47de5e93973d3"
+#define VMC_MSG_JOB_PENDING		"e3c99f9f585a4770805a85b510f87e50"
+#define VMC_MSG_JOB_FAILED		"2d7a546697dc4d9499cdb363d6b4013b"
+
+/* The kernel module, as vmcryptd hears it. */
+#define VMC_MSG_KERNEL_KEK_GONE		"13f89361231f4d2a80f391a8f735db9c"
+#define VMC_MSG_KERNEL_DEK_GONE		"aaba41603b324cceafa3740901226a51"
+#define VMC_MSG_KERNEL_VM_LOCKED	"31be46f74d874275b1e43a60de9d4d06"
+#define VMC_MSG_MODULE_LOADED		"3d02b3933ca8498f9bb08e878a197fb0"
+#define VMC_MSG_MODULE_GONE		"13cdc6b93bcb4d8895dce5e0da03cd49"
+
+/* Jobs, as vmcryptd runs them; JOB_PENDING and JOB_FAILED above are the manager's. */
+#define VMC_MSG_JOB_DONE		"a7421dcf54fa4f6c83bf883890402c1d"
+#define VMC_MSG_JOB_CANCELED		"efe4661f05d0446e9aca5120c6983202"
+
+/* Key providers. */
+#define VMC_MSG_PROVIDER_ADDED		"3455b51209ce48ecbe107711e565eeb2"
+#define VMC_MSG_PROVIDER_REMOVED	"6d9c729e9a6049ebbadbaa35b839b6aa"
+#define VMC_MSG_PROVIDER_DEFAULT	"8d8bf29eb545426d893d51bb98bea267"
+#define VMC_MSG_PROVIDER_TRUST		"e13d929e06cb450984509d92adc467cc"
+
+/* vmcryptd itself. */
+#define VMC_MSG_DAEMON_READY		"b55bf2e464264bb68da6d37b4a1dbdfa"
+#define VMC_MSG_DAEMON_RELOADED		"d18917ee14374e7b9fd3c44734bead39"
+#define VMC_MSG_DAEMON_RELOAD_FAILED	"ce53f0839a9147848e3fcad6389eaccd"
+#define VMC_MSG_DAEMON_STOPPED		"fdfdf874835d462c84f03ac0b5aba6f8"
+#define VMC_MSG_ACCESS_DENIED		"160c466a2ff64ce48153b9a8328e875a"
+
+#endif
