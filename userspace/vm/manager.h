@@ -34,9 +34,39 @@ struct vmm_event {
 };
 typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 
-/* Finishes or rolls back what a killed process left half done. */
+/* Types of events; "vm-changed" says no more than that show and list have news. */
+#define VMM_EV_VM_CREATED	"vm-created"
+#define VMM_EV_VM_REGISTERED	"vm-registered"
+#define VMM_EV_VM_UNREGISTERED	"vm-unregistered"
+#define VMM_EV_VM_CHANGED	"vm-changed"
+#define VMM_EV_VM_POWERED_ON	"vm-powered-on"
+#define VMM_EV_VM_POWERED_OFF	"vm-powered-off"
+#define VMM_EV_VM_LOCKED	"vm-locked"
+#define VMM_EV_VM_UNLOCKED	"vm-unlocked"
+#define VMM_EV_BUNDLE_ALTERED	"bundle-altered"
+#define VMM_EV_DISK_ADDED	"disk-added"
+#define VMM_EV_DISK_REMOVED	"disk-removed"
+#define VMM_EV_DISK_OPENED	"disk-opened"
+#define VMM_EV_DISK_CLOSED	"disk-closed"
+#define VMM_EV_VM_RECRYPTED	"vm-recrypted"
+#define VMM_EV_KEY_CREATED	"key-created"
+#define VMM_EV_KEY_REMOVED	"key-removed"
+#define VMM_EV_KEY_ORPHANED	"key-orphaned"
+#define VMM_EV_JOB_PENDING	"job-pending"
+#define VMM_EV_JOB_FAILED	"job-failed"
+
+/*
+ * Finishes or rolls back what a killed process left half done. Copies that can
+ * go on (disk encrypt, recrypt) stay as pending jobs: see vmm_jobs_pending().
+ */
 int vmm_open(struct vmm **m, const struct vmc_config *cfg, struct vmk *k, struct providers *ps,
 	     vmm_event_fn fn, void *data, struct vmc_error *err);
+/*
+ * The helper is to stop: copies end at the next checkpoint with VMC_ECANCELED
+ * and stay resumable (a cancel by struct progress rolls back instead). Call it,
+ * wait for the workers, then vmm_close().
+ */
+void vmm_shutdown(struct vmm *m);
 void vmm_close(struct vmm *m);
 
 /* @vm below: UUID or name (VMC_EINVAL with both candidates when a name is ambiguous). */
@@ -49,16 +79,30 @@ struct vmm_create {
 	uint64_t home_size;		/* 0: from the config */
 };
 int vmm_create(struct vmm *m, const struct vmm_create *c, struct progress *p, char id[VMC_UUID_STR], struct vmc_error *err);
-/* From a bundle file NAME.vmcrypt, or, with @from_headers, from the token of a home or disk volume and its neighbours. */
+/*
+ * A VM whose keys are not to be had is registered all the same, as locked (see
+ * key_state). Registering a VM again from the same place is a reload.
+ * From a bundle file NAME.vmcrypt, or, with @from_headers, from the token of a home or disk volume and its
+ * neighbours in the same folder; a bundle that was there is kept as NAME.vmcrypt.old. Needs the keys.
+ */
 int vmm_register(struct vmm *m, const char *path, bool from_headers, char id[VMC_UUID_STR], struct vmc_error *err);
 int vmm_unregister(struct vmm *m, const char *vm, struct vmc_error *err);	/* off only; files stay */
 int vmm_reload(struct vmm *m, const char *vm, struct vmc_error *err);
 /* Keys to the kernel (fetched at need), volumes open, home mounted. *@out: {home, disks:{name: "/dev/mapper/..."}}. */
 int vmm_power_on(struct vmm *m, const char *vm, struct progress *p, json_t **out, struct vmc_error *err);
 int vmm_power_off(struct vmm *m, const char *vm, struct vmc_error *err);
-/* Fetch keys and load DEKs of many VMs at once; *@out: [{vm, ok, error?}] and {timing:{kms_ms,netlink_ms,...}}. n 0: all. */
+/*
+ * Fetch keys and load DEKs of many VMs at once. n 0: all. Succeeds when each was tried; *@out:
+ * {results:[{vm, name, ok, error?, hint?, code?}], timing:{kms_ms, netlink_ms, total_ms, vms, deks, keks, keks_fetched}}.
+ */
 int vmm_unlock(struct vmm *m, const char *const *vms, size_t n, struct progress *p, json_t **out, struct vmc_error *err);
 
+/*
+ * {id, name, bundle, power: "on"|"off", key_state: "ok"|"locked"|"disk-key-missing", key_error?, key_hint?, provider,
+ *  serial, migration, job: null|"what it is busy with", mount: null|path,
+ *  home: VOLUME, disks: [VOLUME ...]}; a VOLUME is {name, path, key, kcv, generation, luks_uuid, dm_flags, open,
+ *  device: null|path, loaded, cached}. vmm_list() is an array of the same.
+ */
 json_t *vmm_show(struct vmm *m, const char *vm, struct vmc_error *err);
 json_t *vmm_list(struct vmm *m, struct vmc_error *err);
 
@@ -67,7 +111,7 @@ struct vmm_disk {
 	const char *path;		/* image file or block device; NULL: DIR/NAME-disk.img */
 	const char *provider;		/* NULL: the VM's */
 	const char *dm_flags;		/* NULL: from the config */
-	uint64_t size;			/* bytes of data, create only */
+	uint64_t size;			/* bytes of data, create only; 0 on a block device: all of it */
 	/* encrypt only */
 	const char *source;		/* raw or qcow2 image */
 	const char *source_format;	/* NULL: probe */
@@ -82,24 +126,36 @@ int vmm_disk_open(struct vmm *m, const char *vm, const char *disk, char **device
 int vmm_disk_close(struct vmm *m, const char *vm, const char *disk, struct vmc_error *err);
 int vmm_disk_set_flags(struct vmm *m, const char *vm, const char *disk, const char *dm_flags, struct vmc_error *err);
 
-/* New KEK (on @provider, NULL: each VM's own), DEKs rewrapped in the kernel; VMs may be on. One resumable job. n 0: all. */
+/*
+ * New KEK (on @provider, NULL: each VM's own), DEKs rewrapped in the kernel; VMs may be on. One resumable job. n 0: all.
+ * Succeeds when each was tried; *@out: {job, results:[{vm, name, ok, error?, hint?, code?}], keys:[{old, new}]}. The old
+ * keys stay on the provider and are listed as unused.
+ */
 int vmm_recrypt_shallow(struct vmm *m, const char *const *vms, size_t n, const char *provider,
 			struct progress *p, json_t **out, struct vmc_error *err);
-/* New DEK and KEK, data copied; VM off; resumes. @disk NULL: home and all disks. */
+/* New DEK and KEK, data copied to a new container beside the old one; VM off; resumes. @disk NULL: home and all disks. */
 int vmm_recrypt_deep(struct vmm *m, const char *vm, const char *disk, struct progress *p, struct vmc_error *err);
 
-/* Jobs that a kill left resumable: [{id, kind, vm, done, total}]; the daemon resumes them at start. */
+/*
+ * Jobs that a kill left resumable: [{id, kind, vm, name, what, done, total}]; the daemon resumes them at start. kind is
+ * "disk-encrypt", "recrypt-deep" or "recrypt-shallow" (vm null). The first two keep their VM busy until done.
+ */
 json_t *vmm_jobs_pending(struct vmm *m, struct vmc_error *err);
 int vmm_job_resume(struct vmm *m, const char *id, struct progress *p, struct vmc_error *err);
 int vmm_job_abandon(struct vmm *m, const char *id, struct vmc_error *err);	/* roll back */
 
-/* Keys as this host knows them: [{id, provider, key, cached, kcv, users, vms:[{id,name,volumes:[]}], lease_left?}]. */
+/*
+ * Keys as this host knows them: [{id, provider, key, cached, kcv, users, vms:[{id,name,volumes:[]}], lease_left?, note?}];
+ * note tells why a key that no VM uses is known: replaced by a recrypt, or left by an operation that was cut short. Such
+ * a one whose id was never learnt has id null and the label it has on the provider in "label".
+ */
 json_t *vmm_key_list(struct vmm *m, struct vmc_error *err);
-/* The same for one id plus the provider's state; asks the provider. */
+/* The same for one id plus "state" (and "state_error"); asks the provider. */
 json_t *vmm_key_show(struct vmm *m, const char *kek_id, struct vmc_error *err);
 /* From the cache, and with @destroy from the provider too. In use by a VM: VMC_EBUSY naming the VMs, unless @force. */
 int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, struct vmc_error *err);
 
+/* [{time, type, message_id, vm, text, details}] */
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err);	/* newest first */
 
 #endif
