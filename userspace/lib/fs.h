@@ -15,6 +15,9 @@ int fs_read(const char *path, size_t max, char **data, size_t *len, struct vmc_e
 /* Replace @path: write a temporary beside it, fsync, rename, fsync the folder. */
 int fs_replace(const char *path, const void *data, size_t len, mode_t mode, struct vmc_error *err);
 
+/* Remove what fs_replace() calls that were killed left in @dir; only while nobody else writes there. */
+int fs_remove_temps(const char *dir, struct vmc_error *err);
+
 int fs_mkdirs(const char *path, mode_t mode, struct vmc_error *err);	/* like mkdir -p, durable */
 int fs_unlink(const char *path, struct vmc_error *err);		/* durable; ENOENT is fine */
 int fs_rename(const char *from, const char *to, struct vmc_error *err);	/* durable */
