@@ -176,10 +176,11 @@ host_network()
 	local mac dir
 
 	NICS=
+	exec {HUB_LOCK}>/dev/null
 	if [ -n "$OPT_NET" ]; then
 		dir=$SOCKETS/net-$OPT_NET
 		mkdir -p "$dir"
-		exec {HUB_LOCK}>>"$dir/lock"
+		exec {HUB_LOCK}>&- {HUB_LOCK}>>"$dir/lock"
 		flock -w 60 "$HUB_LOCK" || die "the segment $OPT_NET is locked (by: $dir/lock)"
 		hub_start "$dir"
 		mac=$(mac_of "$OPT_NET" "$OPT_HOST")
@@ -308,9 +309,9 @@ host_start()
 	host_env
 	options_save
 	if [ -n "$PROMPT" ]; then
-		"${QEMU[@]}" <&0 2>"$STATE/qemu.log" &
+		"${QEMU[@]}" <&0 2>"$STATE/qemu.log" {HUB_LOCK}>&- &
 	else
-		setsid "${QEMU[@]}" </dev/null >"$STATE/qemu.log" 2>&1 &
+		setsid "${QEMU[@]}" </dev/null >"$STATE/qemu.log" 2>&1 {HUB_LOCK}>&- &
 	fi
 	pid=$!
 	echo "$pid" >"$STATE/qemu.pid"
@@ -320,7 +321,7 @@ host_start()
 		warn "host $OPT_HOST did not come up (logs in $STATE)"
 		return 125
 	fi
-	[ -z "${HUB_LOCK-}" ] || exec {HUB_LOCK}>&-
+	exec {HUB_LOCK}>&-
 	# QEMU keeps the lock, we need not
 	exec {LOCK_FD}>&-
 	ticks=$(($(seconds) - began))
@@ -349,15 +350,18 @@ host_pid()
 # the host ended first, 2 when time was over.
 event_await()
 {
-	local line pid fd tailer until left status=1
+	local line pid fd tailer until left got status=2
 
 	pid=$(read_pid "$STATE/qemu.pid")
 	exec {fd}< <(exec tail -n +1 -s 0.1 -F --pid="$pid" "$STATE/lab/events" 2>/dev/null)
 	tailer=$!
 	until=$(($(seconds) + $2))
 	while left=$((until - $(seconds))); [ "$left" -gt 0 ]; do
-		if ! read -r -t "$left" -u "$fd" line; then
-			[ $? -gt 128 ] && status=2
+		read -r -t "$left" -u "$fd" line
+		got=$?
+		if [ "$got" != 0 ]; then
+			# end of file: tail saw that QEMU is gone
+			[ "$got" -gt 128 ] || status=1
 			break
 		fi
 		case $line in
@@ -372,7 +376,6 @@ event_await()
 			;;
 		esac
 	done
-	[ "$left" -gt 0 ] || status=2
 	exec {fd}<&-
 	kill "$tailer" 2>/dev/null
 	return "$status"
