@@ -1,0 +1,921 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The generic netlink family: thin handlers.
+ *
+ * The uapi header is made from Documentation/netlink/specs/vmcrypt.yaml. The
+ * tables here follow the same spec, but by hand: what the kernel's generator
+ * makes of it are split ops, which kernel 6.1 does not have.
+ */
+
+#include <linux/err.h>
+#include <linux/module.h>
+#include <net/genetlink.h>
+#include <uapi/linux/vmcrypt.h>
+
+#include "keyring.h"
+#include "name.h"
+#include "netlink.h"
+#include "version.h"
+#include "wrap.h"
+
+#define KEK_ID_POLICY	{ .type = NLA_NUL_STRING, .len = VMCRYPT_KEK_ID_MAX }
+#define VOLUME_POLICY	{ .type = NLA_NUL_STRING, .len = VMCRYPT_VOLUME_MAX }
+#define VM_ID_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_VM_ID_LEN)
+#define WRAPPED_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_WRAPPED_LEN)
+/* The special serials, such as that of the session keyring, are below 1. */
+#define SERIAL_POLICY	NLA_POLICY_MIN(NLA_S32, 1)
+
+static const struct nla_policy kek_new_policy[] = {
+	[VMCRYPT_A_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_KEK_KEY_SERIAL] = SERIAL_POLICY,
+	[VMCRYPT_A_KEK_LEASE] = { .type = NLA_U32 },
+};
+
+static const struct nla_policy kek_get_policy[] = {
+	[VMCRYPT_A_KEK_ID] = KEK_ID_POLICY,
+};
+
+static const struct nla_policy kek_del_policy[] = {
+	[VMCRYPT_A_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_KEK_FORCE] = { .type = NLA_FLAG },
+};
+
+static const struct nla_policy vm_policy[] = {
+	[VMCRYPT_A_VM_ID] = VM_ID_POLICY,
+};
+
+static const struct nla_policy vm_del_policy[] = {
+	[VMCRYPT_A_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_VM_FORCE] = { .type = NLA_FLAG },
+};
+
+static const struct nla_policy dek_wrap_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_KEY_SERIAL] = SERIAL_POLICY,
+};
+
+static const struct nla_policy dek_load_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_WRAPPED] = WRAPPED_POLICY,
+};
+
+static const struct nla_policy dek_rewrap_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_NEW_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_WRAPPED] = WRAPPED_POLICY,
+};
+
+static const struct nla_policy dek_mac_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_WRAPPED] = WRAPPED_POLICY,
+	[VMCRYPT_A_DEK_DIGEST] =
+		NLA_POLICY_RANGE(NLA_BINARY, 1, VMCRYPT_DIGEST_MAX),
+};
+
+static const struct nla_policy dek_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+};
+
+/* What a request names */
+
+#define missing(info, attr, what)					\
+({									\
+	bool _missing = !(info)->attrs[attr];				\
+									\
+	if (_missing) {							\
+		NL_SET_ERR_ATTR_MISS((info)->extack, NULL, attr);	\
+		NL_SET_ERR_MSG((info)->extack, what " is missing");	\
+	}								\
+	_missing;							\
+})
+
+/* NLA_NUL_STRING lets bytes after the NUL pass. */
+static bool one_string(const struct nlattr *attr)
+{
+	return nla_len(attr) == strlen(nla_data(attr)) + 1;
+}
+
+static const char *get_kek_id(struct genl_info *info, int attr)
+{
+	struct nlattr *nla = info->attrs[attr];
+
+	if (missing(info, attr, "KEK id"))
+		return NULL;
+	if (!one_string(nla) || !vmcrypt_kek_id_valid(nla_data(nla))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla, "KEK id is not valid; it is \"provider/key-id\" of printable ASCII without space and colon");
+		return NULL;
+	}
+	return nla_data(nla);
+}
+
+static const u8 *get_vm_id(struct genl_info *info, int attr)
+{
+	struct nlattr *nla = info->attrs[attr];
+
+	if (missing(info, attr, "VM id"))
+		return NULL;
+	if (!vmcrypt_vm_id_valid(nla_data(nla))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla, "VM id is not valid: it is the nil UUID");
+		return NULL;
+	}
+	return nla_data(nla);
+}
+
+static const char *get_volume(struct genl_info *info)
+{
+	struct nlattr *nla = info->attrs[VMCRYPT_A_DEK_VOLUME];
+
+	if (missing(info, VMCRYPT_A_DEK_VOLUME, "volume name"))
+		return NULL;
+	if (!one_string(nla) || !vmcrypt_volume_valid(nla_data(nla))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla, "volume name is not valid; it has letters, digits, '.', '_' and '-', and no leading dot");
+		return NULL;
+	}
+	return nla_data(nla);
+}
+
+static int get_bind(struct genl_info *info, struct vmcrypt_bind *bind)
+{
+	bind->vm_id = get_vm_id(info, VMCRYPT_A_DEK_VM_ID);
+	if (!bind->vm_id)
+		return -EINVAL;
+	bind->volume = get_volume(info);
+	if (!bind->volume)
+		return -EINVAL;
+	bind->kek_id = get_kek_id(info, VMCRYPT_A_DEK_KEK_ID);
+	return bind->kek_id ? 0 : -EINVAL;
+}
+
+/* get_bind(), and the wrapped DEK. */
+static int get_wrapped(struct genl_info *info, struct vmcrypt_bind *bind,
+		       const u8 **wrapped)
+{
+	int ret = get_bind(info, bind);
+
+	if (ret)
+		return ret;
+	if (missing(info, VMCRYPT_A_DEK_WRAPPED, "wrapped DEK"))
+		return -EINVAL;
+	*wrapped = nla_data(info->attrs[VMCRYPT_A_DEK_WRAPPED]);
+	return 0;
+}
+
+/* The bytes of the key that a request names; free with kfree_sensitive(). */
+static u8 *get_key(struct genl_info *info, int attr, size_t len)
+{
+	u8 *bytes;
+	int ret;
+
+	if (missing(info, attr, "serial number of the \"logon\" key"))
+		return ERR_PTR(-EINVAL);
+	bytes = kmalloc(len, GFP_KERNEL);
+	if (!bytes)
+		return ERR_PTR(-ENOMEM);
+	ret = vmcrypt_copy_key(nla_get_s32(info->attrs[attr]), bytes, len,
+			       info->extack);
+	if (ret) {
+		NL_SET_BAD_ATTR(info->extack, info->attrs[attr]);
+		kfree_sensitive(bytes);
+		return ERR_PTR(ret);
+	}
+	return bytes;
+}
+
+/* Replies */
+
+struct reply {
+	struct sk_buff *skb;
+	void *head;
+};
+
+/*
+ * Made before the work is done, so that nothing is done whose result cannot be
+ * told.
+ */
+static int reply_new(struct reply *reply, struct genl_info *info, size_t size)
+{
+	reply->skb = genlmsg_new(size, GFP_KERNEL);
+	if (!reply->skb)
+		return -ENOMEM;
+	reply->head = genlmsg_put_reply(reply->skb, info, &vmcrypt_family, 0,
+					info->genlhdr->cmd);
+	if (!reply->head) {
+		nlmsg_free(reply->skb);
+		return -EMSGSIZE;
+	}
+	return 0;
+}
+
+/* Send the reply, or drop it when the work failed; then say why, at least. */
+static int reply_end(struct reply *reply, struct genl_info *info, int ret)
+{
+	if (!ret) {
+		genlmsg_end(reply->skb, reply->head);
+		return genlmsg_reply(reply->skb, info);
+	}
+	nlmsg_free(reply->skb);
+	return ret;
+}
+
+/* The last step of every handler: no refusal without a text. */
+static int explain(struct genl_info *info, int ret)
+{
+	if (!ret || info->extack->_msg)
+		return ret;
+	if (ret == -ENOMEM)
+		NL_SET_ERR_MSG(info->extack, "kernel has no memory for it");
+	else
+		NL_SET_ERR_MSG(info->extack, "kernel failed at it; see the error number");
+	return ret;
+}
+
+static size_t stats_size(void)
+{
+	return nla_total_size(sizeof(struct vmcrypt_stats) / sizeof(u64) *
+			      nla_total_size_64bit(sizeof(u64)));
+}
+
+static int put_stat(struct sk_buff *skb, int attr, u64 value)
+{
+	return nla_put_u64_64bit(skb, attr, value, VMCRYPT_A_STATS_PAD);
+}
+
+static int put_stats(struct sk_buff *skb, int attr,
+		     const struct vmcrypt_stats *stats, bool whole)
+{
+	struct nlattr *nest = nla_nest_start(skb, attr);
+
+	if (!nest ||
+	    put_stat(skb, VMCRYPT_A_STATS_WRAPS, stats->wraps) ||
+	    put_stat(skb, VMCRYPT_A_STATS_LOADS, stats->loads) ||
+	    put_stat(skb, VMCRYPT_A_STATS_REWRAPS, stats->rewraps) ||
+	    put_stat(skb, VMCRYPT_A_STATS_MACS, stats->macs) ||
+	    put_stat(skb, VMCRYPT_A_STATS_AUTH_FAILURES,
+		     stats->auth_failures))
+		return -EMSGSIZE;
+	if (whole && put_stat(skb, VMCRYPT_A_STATS_LEASE_ENDS,
+			      stats->lease_ends))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/* info */
+
+static int put_info(struct sk_buff *skb)
+{
+	static const u8 any_key[VMCRYPT_KEK_LEN];
+	struct vmcrypt_totals totals;
+	struct crypto_aead *aead;
+	const char *driver;
+	int ret = 0;
+
+	aead = vmcrypt_aead_new(any_key);
+	if (IS_ERR(aead))
+		return PTR_ERR(aead);
+	driver = crypto_tfm_alg_driver_name(crypto_aead_tfm(aead));
+	vmcrypt_totals_get(&totals);
+	if (nla_put_string(skb, VMCRYPT_A_INFO_MODULE_VERSION,
+			   VMCRYPT_VERSION) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_PROTOCOL_VERSION,
+			VMCRYPT_PROTOCOL_VERSION) ||
+	    nla_put_string(skb, VMCRYPT_A_INFO_WRAP_CIPHER, driver) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_KEKS, vmcrypt_max_keks) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_VMS, vmcrypt_max_vms) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_VOLUMES,
+			vmcrypt_max_volumes) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_KEKS, totals.keks) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_VMS, totals.vms) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_DEKS, totals.deks) ||
+	    put_stats(skb, VMCRYPT_A_INFO_STATS, &totals.stats, true))
+		ret = -EMSGSIZE;
+	crypto_free_aead(aead);
+	return ret;
+}
+
+static int info_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, NLMSG_DEFAULT_SIZE);
+	if (!ret)
+		ret = reply_end(&reply, info, put_info(reply.skb));
+	return explain(info, ret);
+}
+
+/* kek */
+
+static size_t kek_size(void)
+{
+	return nla_total_size(VMCRYPT_KEK_ID_MAX + 1) +
+	       nla_total_size(VMCRYPT_KCV_LEN) +
+	       3 * nla_total_size(sizeof(u32));
+}
+
+static int kek_new(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *lease = info->attrs[VMCRYPT_A_KEK_LEASE];
+	u8 kcv[VMCRYPT_KCV_LEN];
+	const char *id;
+	u8 *bytes;
+	int ret;
+
+	id = get_kek_id(info, VMCRYPT_A_KEK_ID);
+	if (!id)
+		return -EINVAL;
+	bytes = get_key(info, VMCRYPT_A_KEK_KEY_SERIAL, VMCRYPT_KEK_LEN);
+	if (IS_ERR(bytes))
+		return PTR_ERR(bytes);
+	ret = vmcrypt_kek_add(id, bytes,
+			      ktime_set(lease ? nla_get_u32(lease) : 0, 0),
+			      kcv, info->extack);
+	kfree_sensitive(bytes);
+	if (ret)
+		return ret;
+	if (nla_put_string(skb, VMCRYPT_A_KEK_ID, id) ||
+	    nla_put(skb, VMCRYPT_A_KEK_KCV, sizeof(kcv), kcv))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int kek_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, kek_size());
+	if (!ret)
+		ret = reply_end(&reply, info, kek_new(reply.skb, info));
+	return explain(info, ret);
+}
+
+static int put_kek(const struct vmcrypt_kek *kek, struct sk_buff *skb)
+{
+	if (nla_put_string(skb, VMCRYPT_A_KEK_ID, kek->id) ||
+	    nla_put_u32(skb, VMCRYPT_A_KEK_USERS, kek->users) ||
+	    nla_put(skb, VMCRYPT_A_KEK_KCV, VMCRYPT_KCV_LEN, kek->check))
+		return -EMSGSIZE;
+	if (kek->lease_end && nla_put_u32(skb, VMCRYPT_A_KEK_LEASE_LEFT,
+					  vmcrypt_kek_lease_left(kek)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int kek_show(const struct vmcrypt_kek *kek, void *ctx)
+{
+	return put_kek(kek, ctx);
+}
+
+static int kek_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	const char *id;
+	int ret;
+
+	id = get_kek_id(info, VMCRYPT_A_KEK_ID);
+	if (!id)
+		return -EINVAL;
+	ret = reply_new(&reply, info, kek_size());
+	if (ret)
+		return explain(info, ret);
+	ret = vmcrypt_kek_show(id, kek_show, reply.skb, info->extack);
+	return explain(info, reply_end(&reply, info, ret));
+}
+
+static int kek_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const char *id = get_kek_id(info, VMCRYPT_A_KEK_ID);
+
+	if (!id)
+		return -EINVAL;
+	return vmcrypt_kek_del(id, info->attrs[VMCRYPT_A_KEK_FORCE],
+			       info->extack);
+}
+
+/* Dumps */
+
+struct dump {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	u8 cmd;
+};
+
+static struct vmcrypt_cursor *dump_cursor(struct netlink_callback *cb)
+{
+	BUILD_BUG_ON(sizeof(struct vmcrypt_cursor) > sizeof(cb->ctx));
+	return (struct vmcrypt_cursor *)cb->ctx;
+}
+
+static int dump_start(struct netlink_callback *cb)
+{
+	if (!nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
+		return 0;
+	NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes; drop them, or ask without NLM_F_DUMP");
+	return -EINVAL;
+}
+
+static void *dump_put(struct dump *dump)
+{
+	return genlmsg_put(dump->skb, NETLINK_CB(dump->cb->skb).portid,
+			   dump->cb->nlh->nlmsg_seq, &vmcrypt_family,
+			   NLM_F_MULTI, dump->cmd);
+}
+
+/* Ends a message of a dump: marks it when the table has changed meanwhile. */
+static int dump_end(struct dump *dump, void *head, int ret)
+{
+	if (ret) {
+		genlmsg_cancel(dump->skb, head);
+		return ret;
+	}
+	genl_dump_check_consistent(dump->cb, head);
+	genlmsg_end(dump->skb, head);
+	return 0;
+}
+
+/* A dump that stopped because the buffer is full goes on in the next one. */
+static int dump_done(struct dump *dump, int ret)
+{
+	if (ret && !dump->skb->len)
+		return ret;
+	return dump->skb->len;
+}
+
+static int kek_dump(const struct vmcrypt_kek *kek, void *ctx)
+{
+	struct dump *dump = ctx;
+	void *head = dump_put(dump);
+
+	return head ? dump_end(dump, head, put_kek(kek, dump->skb)) :
+		      -EMSGSIZE;
+}
+
+static int kek_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct dump dump = { .skb = skb, .cb = cb, .cmd = VMCRYPT_CMD_KEK_GET };
+
+	return dump_done(&dump, vmcrypt_kek_walk(dump_cursor(cb), &cb->seq,
+						 kek_dump, &dump));
+}
+
+/* vm */
+
+static size_t volume_size(void)
+{
+	return nla_total_size(nla_total_size(VMCRYPT_VOLUME_MAX + 1) +
+			      nla_total_size(VMCRYPT_KEK_ID_MAX + 1) +
+			      nla_total_size(sizeof(s32)) +
+			      nla_total_size(VMCRYPT_DESC_SIZE));
+}
+
+static size_t vm_size(void)
+{
+	return nla_total_size(VMCRYPT_VM_ID_LEN) +
+	       nla_total_size(sizeof(s32)) + nla_total_size(0) +
+	       nla_total_size(sizeof(u32)) + stats_size();
+}
+
+static int put_vm(const struct vmcrypt_vm *vm, struct sk_buff *skb)
+{
+	if (nla_put(skb, VMCRYPT_A_VM_ID, VMCRYPT_VM_ID_LEN, vm->id) ||
+	    nla_put_s32(skb, VMCRYPT_A_VM_KEYRING, key_serial(vm->ring)) ||
+	    (vm->locked && nla_put_flag(skb, VMCRYPT_A_VM_LOCKED)) ||
+	    nla_put_u32(skb, VMCRYPT_A_VM_VOLUMES, vm->volumes))
+		return -EMSGSIZE;
+	return put_stats(skb, VMCRYPT_A_VM_STATS, &vm->stats, false);
+}
+
+static int put_volume(const struct vmcrypt_dek *dek, struct sk_buff *skb)
+{
+	struct nlattr *nest = nla_nest_start(skb, VMCRYPT_A_VM_VOLUME);
+
+	if (!nest ||
+	    nla_put_string(skb, VMCRYPT_A_VOLUME_NAME, dek->volume) ||
+	    nla_put_string(skb, VMCRYPT_A_VOLUME_KEK_ID, dek->kek->id) ||
+	    nla_put_s32(skb, VMCRYPT_A_VOLUME_KEY_SERIAL,
+			key_serial(dek->key)) ||
+	    nla_put_string(skb, VMCRYPT_A_VOLUME_KEY_DESC,
+			   dek->key->description))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int vm_new(struct sk_buff *skb, struct genl_info *info)
+{
+	key_serial_t ring;
+	const u8 *id;
+	int ret;
+
+	id = get_vm_id(info, VMCRYPT_A_VM_ID);
+	if (!id)
+		return -EINVAL;
+	ret = vmcrypt_vm_add(id, &ring, info->extack);
+	if (ret)
+		return ret;
+	if (nla_put(skb, VMCRYPT_A_VM_ID, VMCRYPT_VM_ID_LEN, id) ||
+	    nla_put_s32(skb, VMCRYPT_A_VM_KEYRING, ring))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vm_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, vm_size());
+	if (!ret)
+		ret = reply_end(&reply, info, vm_new(reply.skb, info));
+	return explain(info, ret);
+}
+
+/* Makes the reply itself, as its size hangs on the number of volumes. */
+static int vm_show(const struct vmcrypt_vm *vm, void *ctx)
+{
+	const struct vmcrypt_dek *dek;
+	struct genl_info *info = ctx;
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info,
+			vm_size() + vm->volumes * volume_size());
+	if (ret)
+		return ret;
+	ret = put_vm(vm, reply.skb);
+	list_for_each_entry(dek, &vm->deks, node) {
+		if (ret)
+			break;
+		ret = put_volume(dek, reply.skb);
+	}
+	return reply_end(&reply, info, ret);
+}
+
+static int vm_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const u8 *id = get_vm_id(info, VMCRYPT_A_VM_ID);
+
+	if (!id)
+		return -EINVAL;
+	return explain(info, vmcrypt_vm_show(id, vm_show, info, info->extack));
+}
+
+static int vm_dump(const struct vmcrypt_vm *vm, void *ctx)
+{
+	struct dump *dump = ctx;
+	void *head = dump_put(dump);
+
+	return head ? dump_end(dump, head, put_vm(vm, dump->skb)) : -EMSGSIZE;
+}
+
+static int vm_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct dump dump = { .skb = skb, .cb = cb, .cmd = VMCRYPT_CMD_VM_GET };
+
+	return dump_done(&dump, vmcrypt_vm_walk(dump_cursor(cb), &cb->seq,
+						vm_dump, &dump));
+}
+
+static int vm_lock_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const u8 *id = get_vm_id(info, VMCRYPT_A_VM_ID);
+
+	return id ? vmcrypt_vm_lock(id, info->extack) : -EINVAL;
+}
+
+static int vm_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const u8 *id = get_vm_id(info, VMCRYPT_A_VM_ID);
+
+	if (!id)
+		return -EINVAL;
+	return vmcrypt_vm_del(id, info->attrs[VMCRYPT_A_VM_FORCE],
+			      info->extack);
+}
+
+/* dek */
+
+static size_t dek_size(void)
+{
+	return nla_total_size(VMCRYPT_VM_ID_LEN) +
+	       nla_total_size(VMCRYPT_VOLUME_MAX + 1) +
+	       nla_total_size(VMCRYPT_KEK_ID_MAX + 1) +
+	       nla_total_size(VMCRYPT_WRAPPED_LEN) +
+	       nla_total_size(VMCRYPT_MAC_LEN) +
+	       nla_total_size(VMCRYPT_KCV_LEN) +
+	       nla_total_size(VMCRYPT_DESC_SIZE) +
+	       3 * nla_total_size(sizeof(s32));
+}
+
+/* The handlers below only differ in what they put into the reply. */
+static int dek_doit(struct genl_info *info,
+		    int (*work)(struct sk_buff *skb, struct genl_info *info))
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, dek_size());
+	if (!ret)
+		ret = reply_end(&reply, info, work(reply.skb, info));
+	return explain(info, ret);
+}
+
+static int put_wrapped(struct sk_buff *skb, const u8 *wrapped, const u8 *kcv)
+{
+	if (nla_put(skb, VMCRYPT_A_DEK_WRAPPED, VMCRYPT_WRAPPED_LEN,
+		    wrapped) ||
+	    nla_put(skb, VMCRYPT_A_DEK_KCV, VMCRYPT_KCV_LEN, kcv))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int dek_wrap(struct sk_buff *skb, struct genl_info *info)
+{
+	u8 wrapped[VMCRYPT_WRAPPED_LEN], kcv[VMCRYPT_KCV_LEN];
+	struct vmcrypt_bind bind;
+	u8 *dek;
+	int ret;
+
+	ret = get_bind(info, &bind);
+	if (ret)
+		return ret;
+	dek = get_key(info, VMCRYPT_A_DEK_KEY_SERIAL, VMCRYPT_DEK_LEN);
+	if (IS_ERR(dek))
+		return PTR_ERR(dek);
+	ret = vmcrypt_dek_wrap(&bind, dek, wrapped, kcv, info->extack);
+	kfree_sensitive(dek);
+	return ret ?: put_wrapped(skb, wrapped, kcv);
+}
+
+static int dek_wrap_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_wrap);
+}
+
+static int put_dek(struct sk_buff *skb, const u8 *vm_id, const char *volume,
+		   key_serial_t key, key_serial_t ring)
+{
+	char desc[VMCRYPT_DESC_SIZE];
+
+	vmcrypt_key_desc(desc, vm_id, volume);
+	if (nla_put(skb, VMCRYPT_A_DEK_VM_ID, VMCRYPT_VM_ID_LEN, vm_id) ||
+	    nla_put_string(skb, VMCRYPT_A_DEK_VOLUME, volume) ||
+	    nla_put_s32(skb, VMCRYPT_A_DEK_KEY_SERIAL, key) ||
+	    nla_put_string(skb, VMCRYPT_A_DEK_KEY_DESC, desc) ||
+	    nla_put_s32(skb, VMCRYPT_A_DEK_KEYRING, ring))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int dek_load(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vmcrypt_loaded loaded;
+	struct vmcrypt_bind bind;
+	const u8 *wrapped;
+	int ret;
+
+	ret = get_wrapped(info, &bind, &wrapped);
+	if (ret)
+		return ret;
+	ret = vmcrypt_dek_load(&bind, wrapped, &loaded, info->extack);
+	if (ret)
+		return ret;
+	ret = put_dek(skb, bind.vm_id, bind.volume, loaded.key, loaded.ring);
+	if (ret)
+		return ret;
+	return nla_put(skb, VMCRYPT_A_DEK_KCV, sizeof(loaded.kcv), loaded.kcv);
+}
+
+static int dek_load_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_load);
+}
+
+static int dek_rewrap(struct sk_buff *skb, struct genl_info *info)
+{
+	u8 to[VMCRYPT_WRAPPED_LEN], kcv[VMCRYPT_KCV_LEN];
+	struct vmcrypt_bind bind;
+	const char *new_id;
+	const u8 *from;
+	int ret;
+
+	ret = get_wrapped(info, &bind, &from);
+	if (ret)
+		return ret;
+	new_id = get_kek_id(info, VMCRYPT_A_DEK_NEW_KEK_ID);
+	if (!new_id)
+		return -EINVAL;
+	ret = vmcrypt_dek_rewrap(&bind, new_id, from, to, kcv, info->extack);
+	return ret ?: put_wrapped(skb, to, kcv);
+}
+
+static int dek_rewrap_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_rewrap);
+}
+
+static int dek_mac(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *digest = info->attrs[VMCRYPT_A_DEK_DIGEST];
+	u8 mac[VMCRYPT_MAC_LEN], kcv[VMCRYPT_KCV_LEN];
+	struct vmcrypt_bind bind;
+	const u8 *wrapped;
+	int ret;
+
+	ret = get_wrapped(info, &bind, &wrapped);
+	if (ret)
+		return ret;
+	if (missing(info, VMCRYPT_A_DEK_DIGEST, "digest"))
+		return -EINVAL;
+	ret = vmcrypt_dek_mac(&bind, wrapped, nla_data(digest),
+			      nla_len(digest), mac, kcv, info->extack);
+	if (ret)
+		return ret;
+	if (nla_put(skb, VMCRYPT_A_DEK_MAC, sizeof(mac), mac) ||
+	    nla_put(skb, VMCRYPT_A_DEK_KCV, sizeof(kcv), kcv))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int dek_mac_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_mac);
+}
+
+static int dek_show(const struct vmcrypt_vm *vm, const struct vmcrypt_dek *dek,
+		    void *ctx)
+{
+	struct sk_buff *skb = ctx;
+
+	if (nla_put_string(skb, VMCRYPT_A_DEK_KEK_ID, dek->kek->id))
+		return -EMSGSIZE;
+	return put_dek(skb, vm->id, dek->volume, key_serial(dek->key),
+		       key_serial(vm->ring));
+}
+
+static int dek_get(struct sk_buff *skb, struct genl_info *info)
+{
+	const char *volume;
+	const u8 *vm_id;
+
+	vm_id = get_vm_id(info, VMCRYPT_A_DEK_VM_ID);
+	volume = vm_id ? get_volume(info) : NULL;
+	if (!volume)
+		return -EINVAL;
+	return vmcrypt_dek_show(vm_id, volume, dek_show, skb, info->extack);
+}
+
+static int dek_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_get);
+}
+
+static int dek_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const char *volume;
+	const u8 *vm_id;
+
+	vm_id = get_vm_id(info, VMCRYPT_A_DEK_VM_ID);
+	volume = vm_id ? get_volume(info) : NULL;
+	if (!volume)
+		return -EINVAL;
+	return vmcrypt_dek_del(vm_id, volume, info->extack);
+}
+
+/* Events */
+
+static int put_event(struct sk_buff *skb, unsigned long cmd,
+		     const struct vmcrypt_event *event)
+{
+	switch (cmd) {
+	case VMCRYPT_CMD_KEK_DEL_NTF:
+		return nla_put_string(skb, VMCRYPT_A_KEK_ID, event->kek_id) ?:
+		       nla_put(skb, VMCRYPT_A_KEK_KCV, VMCRYPT_KCV_LEN,
+			       event->kcv) ?:
+		       nla_put_u32(skb, VMCRYPT_A_KEK_USERS, event->count) ?:
+		       nla_put_u32(skb, VMCRYPT_A_KEK_REASON, event->reason);
+	case VMCRYPT_CMD_DEK_DEL_NTF:
+		return nla_put(skb, VMCRYPT_A_DEK_VM_ID, VMCRYPT_VM_ID_LEN,
+			       event->vm_id) ?:
+		       nla_put_string(skb, VMCRYPT_A_DEK_VOLUME,
+				      event->volume) ?:
+		       nla_put_string(skb, VMCRYPT_A_DEK_KEK_ID,
+				      event->kek_id) ?:
+		       nla_put_u32(skb, VMCRYPT_A_DEK_REASON, event->reason);
+	case VMCRYPT_CMD_VM_LOCK_NTF:
+		return nla_put(skb, VMCRYPT_A_VM_ID, VMCRYPT_VM_ID_LEN,
+			       event->vm_id) ?:
+		       nla_put_u32(skb, VMCRYPT_A_VM_VOLUMES, event->count) ?:
+		       nla_put_u32(skb, VMCRYPT_A_VM_REASON, event->reason);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* An event that cannot be told is lost; the state itself is in the dumps. */
+static int send_event(struct notifier_block *nb, unsigned long cmd,
+		      void *event)
+{
+	struct sk_buff *skb;
+	void *head;
+
+	if (!genl_has_listeners(&vmcrypt_family, &init_net, 0))
+		return NOTIFY_DONE;
+	skb = genlmsg_new(dek_size(), GFP_KERNEL);
+	if (!skb)
+		return NOTIFY_DONE;
+	head = genlmsg_put(skb, 0, 0, &vmcrypt_family, 0, cmd);
+	if (!head || put_event(skb, cmd, event)) {
+		nlmsg_free(skb);
+		return NOTIFY_DONE;
+	}
+	genlmsg_end(skb, head);
+	genlmsg_multicast(&vmcrypt_family, skb, 0, 0, GFP_KERNEL);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block event_nb = { .notifier_call = send_event };
+
+#define OP(name, pol)						\
+	.doit = name##_doit, .policy = pol,			\
+	.maxattr = ARRAY_SIZE(pol) - 1, .flags = GENL_ADMIN_PERM
+
+static const struct genl_ops ops[] = {
+	{
+		/* No policy: no attribute is let in. */
+		.cmd = VMCRYPT_CMD_INFO_GET,
+		.doit = info_get_doit,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{ .cmd = VMCRYPT_CMD_KEK_NEW, OP(kek_new, kek_new_policy) },
+	{
+		.cmd = VMCRYPT_CMD_KEK_GET, OP(kek_get, kek_get_policy),
+		.start = dump_start, .dumpit = kek_get_dumpit,
+	},
+	{ .cmd = VMCRYPT_CMD_KEK_DEL, OP(kek_del, kek_del_policy) },
+	{ .cmd = VMCRYPT_CMD_VM_NEW, OP(vm_new, vm_policy) },
+	{
+		.cmd = VMCRYPT_CMD_VM_GET, OP(vm_get, vm_policy),
+		.start = dump_start, .dumpit = vm_get_dumpit,
+	},
+	{ .cmd = VMCRYPT_CMD_VM_LOCK, OP(vm_lock, vm_policy) },
+	{ .cmd = VMCRYPT_CMD_VM_DEL, OP(vm_del, vm_del_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_WRAP, OP(dek_wrap, dek_wrap_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_LOAD, OP(dek_load, dek_load_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_REWRAP, OP(dek_rewrap, dek_rewrap_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_MAC, OP(dek_mac, dek_mac_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_GET, OP(dek_get, dek_policy) },
+	{ .cmd = VMCRYPT_CMD_DEK_DEL, OP(dek_del, dek_policy) },
+};
+
+static const struct genl_multicast_group groups[] = {
+	{ .name = VMCRYPT_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN },
+};
+
+/*
+ * Not netnsok: a container with CAP_NET_ADMIN in a network namespace of its
+ * own has no business here.
+ */
+struct genl_family vmcrypt_family __ro_after_init = {
+	.name = VMCRYPT_FAMILY_NAME,
+	.version = VMCRYPT_FAMILY_VERSION,
+	.module = THIS_MODULE,
+	.parallel_ops = true,
+	.ops = ops,
+	.n_ops = ARRAY_SIZE(ops),
+	.mcgrps = groups,
+	.n_mcgrps = ARRAY_SIZE(groups),
+};
+
+/**
+ * vmcrypt_netlink_init - let userspace in
+ *
+ * Return: 0, or a negative errno.
+ */
+int __init vmcrypt_netlink_init(void)
+{
+	int ret = genl_register_family(&vmcrypt_family);
+
+	if (ret)
+		return ret;
+	return blocking_notifier_chain_register(&vmcrypt_events, &event_nb);
+}
+
+/** vmcrypt_netlink_exit - keep userspace out; waits for handlers that run */
+void vmcrypt_netlink_exit(void)
+{
+	blocking_notifier_chain_unregister(&vmcrypt_events, &event_nb);
+	genl_unregister_family(&vmcrypt_family);
+}
+
+MODULE_ALIAS_GENL_FAMILY(VMCRYPT_FAMILY_NAME);

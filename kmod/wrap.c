@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Wrapping of DEKs under KEKs: AES-256-GCM, bound to where the DEK belongs.
+ *
+ * A wrapped DEK, format 1:
+ *
+ *	u8 version		1
+ *	u8 algorithm		1, AES-256-GCM
+ *	u8 reserved[2]		zero
+ *	u8 nonce[12]		random
+ *	u8 ciphertext[64]
+ *	u8 tag[16]
+ *
+ * Associated data:
+ *
+ *	u8 label[11]		"vmcrypt dek"
+ *	u8 version, algorithm	as above
+ *	u8 length, KEK id	without its NUL
+ *	u8 vm_id[16]
+ *	u8 length, volume name	without its NUL
+ *
+ * Random nonces are safe for 2^32 wraps under one KEK (NIST SP 800-38D, 8.3).
+ */
+
+#include <linux/build_bug.h>
+#include <linux/crypto.h>
+#include <linux/err.h>
+#include <linux/netlink.h>
+#include <linux/random.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "wrap.h"
+
+#define VERSION		1
+#define ALG_AES256_GCM	1
+#define TAG_LEN		16
+
+static const char label[] = "vmcrypt dek";
+
+#define AAD_MAX (sizeof(label) - 1 + 2 + 1 + VMCRYPT_KEK_ID_MAX + \
+		 VMCRYPT_VM_ID_LEN + 1 + VMCRYPT_VOLUME_MAX)
+
+struct wrapped_dek {
+	u8 version;
+	u8 algorithm;
+	u8 reserved[2];
+	u8 nonce[VMCRYPT_NONCE_LEN];
+	u8 text[VMCRYPT_DEK_LEN + TAG_LEN];
+};
+
+static_assert(sizeof(struct wrapped_dek) == VMCRYPT_WRAPPED_LEN);
+static_assert(VMCRYPT_KEK_ID_MAX <= 255 && VMCRYPT_VOLUME_MAX <= 255);
+
+/**
+ * vmcrypt_aead_new - make the cipher that wraps under a KEK
+ * @kek: VMCRYPT_KEK_LEN bytes
+ *
+ * The caller wipes @kek; the cipher keeps its key schedule, which
+ * crypto_free_aead() wipes.
+ *
+ * Return: the cipher, or an ERR_PTR of the crypto API.
+ */
+struct crypto_aead *vmcrypt_aead_new(const u8 *kek)
+{
+	struct crypto_aead *aead = crypto_alloc_aead("gcm(aes)", 0, 0);
+	int ret;
+
+	if (IS_ERR(aead))
+		return aead;
+	ret = crypto_aead_setkey(aead, kek, VMCRYPT_KEK_LEN);
+	if (!ret)
+		ret = crypto_aead_setauthsize(aead, TAG_LEN);
+	if (ret) {
+		crypto_free_aead(aead);
+		return ERR_PTR(ret);
+	}
+	return aead;
+}
+
+/**
+ * vmcrypt_gcm - seal or open in place with AES-GCM
+ * @aead: keyed cipher
+ * @seal: seal, else open
+ * @nonce: VMCRYPT_NONCE_LEN bytes
+ * @buf: kmalloc'ed: associated data, text and 16 bytes for the tag
+ * @aad_len: length of the associated data
+ * @len: length of the plain text
+ *
+ * Return: 0, -EBADMSG when what is opened is not authentic, or another
+ * negative errno of the crypto API.
+ */
+int vmcrypt_gcm(struct crypto_aead *aead, bool seal, const u8 *nonce, u8 *buf,
+		size_t aad_len, size_t len)
+{
+	DECLARE_CRYPTO_WAIT(wait);
+	struct aead_request *req;
+	u8 iv[VMCRYPT_NONCE_LEN];
+	struct scatterlist sg;
+	int ret;
+
+	req = aead_request_alloc(aead, GFP_KERNEL);
+	if (!req)
+		return -ENOMEM;
+	memcpy(iv, nonce, sizeof(iv));
+	sg_init_one(&sg, buf, aad_len + len + TAG_LEN);
+	aead_request_set_callback(req, CRYPTO_TFM_REQ_MAY_BACKLOG |
+				  CRYPTO_TFM_REQ_MAY_SLEEP,
+				  crypto_req_done, &wait);
+	aead_request_set_ad(req, aad_len);
+	aead_request_set_crypt(req, &sg, &sg, seal ? len : len + TAG_LEN, iv);
+	ret = crypto_wait_req(seal ? crypto_aead_encrypt(req) :
+			      crypto_aead_decrypt(req), &wait);
+	aead_request_free(req);
+	return ret;
+}
+
+static u8 *put(u8 *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+static u8 *put_counted(u8 *to, const char *str)
+{
+	size_t len = strlen(str);
+
+	*to++ = len;
+	return put(to, str, len);
+}
+
+static size_t put_aad(u8 *buf, const struct vmcrypt_bind *bind)
+{
+	u8 *to = put(buf, label, sizeof(label) - 1);
+
+	*to++ = VERSION;
+	*to++ = ALG_AES256_GCM;
+	to = put_counted(to, bind->kek_id);
+	to = put(to, bind->vm_id, VMCRYPT_VM_ID_LEN);
+	to = put_counted(to, bind->volume);
+	return to - buf;
+}
+
+/**
+ * vmcrypt_wrap_nonce - wrap a DEK with a given nonce
+ * @aead: cipher of the KEK
+ * @bind: what to bind the DEK to; all names valid
+ * @nonce: VMCRYPT_NONCE_LEN bytes that were never used with this KEK; for
+ *	vmcrypt_wrap() and for tests with known answers
+ * @dek: VMCRYPT_DEK_LEN bytes
+ * @wrapped: receives the wrapped DEK
+ *
+ * Return: 0, or a negative errno of the crypto API.
+ */
+int vmcrypt_wrap_nonce(struct crypto_aead *aead,
+		       const struct vmcrypt_bind *bind, const u8 *nonce,
+		       const u8 *dek, u8 wrapped[VMCRYPT_WRAPPED_LEN])
+{
+	struct wrapped_dek *w = (struct wrapped_dek *)wrapped;
+	size_t aad_len;
+	u8 *buf;
+	int ret;
+
+	buf = kmalloc(AAD_MAX + sizeof(w->text), GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	aad_len = put_aad(buf, bind);
+	memcpy(buf + aad_len, dek, VMCRYPT_DEK_LEN);
+	ret = vmcrypt_gcm(aead, true, nonce, buf, aad_len, VMCRYPT_DEK_LEN);
+	if (!ret) {
+		w->version = VERSION;
+		w->algorithm = ALG_AES256_GCM;
+		memset(w->reserved, 0, sizeof(w->reserved));
+		memcpy(w->nonce, nonce, sizeof(w->nonce));
+		memcpy(w->text, buf + aad_len, sizeof(w->text));
+	}
+	kfree_sensitive(buf);
+	return ret;
+}
+
+/**
+ * vmcrypt_wrap - wrap a DEK under a KEK
+ * @aead: cipher of the KEK
+ * @bind: what to bind the DEK to; all names valid
+ * @dek: VMCRYPT_DEK_LEN bytes
+ * @wrapped: receives the wrapped DEK
+ *
+ * Return: 0, or a negative errno of the crypto API.
+ */
+int vmcrypt_wrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
+		 const u8 *dek, u8 wrapped[VMCRYPT_WRAPPED_LEN])
+{
+	u8 nonce[VMCRYPT_NONCE_LEN];
+	int ret;
+
+	/* Helpers may start early; a predictable nonce may repeat. */
+	ret = wait_for_random_bytes();
+	if (ret)
+		return ret;
+	get_random_bytes(nonce, sizeof(nonce));
+	return vmcrypt_wrap_nonce(aead, bind, nonce, dek, wrapped);
+}
+
+static int check_header(const struct wrapped_dek *w,
+			struct netlink_ext_ack *extack)
+{
+	if (w->version != VERSION) {
+		NL_SET_ERR_MSG(extack, "wrapped DEK has an unknown format version; is the module older than what wrapped it?");
+		return -EOPNOTSUPP;
+	}
+	if (w->algorithm != ALG_AES256_GCM) {
+		NL_SET_ERR_MSG(extack, "wrapped DEK names an unknown algorithm; is the module older than what wrapped it?");
+		return -EOPNOTSUPP;
+	}
+	if (memchr_inv(w->reserved, 0, sizeof(w->reserved))) {
+		NL_SET_ERR_MSG(extack, "wrapped DEK is damaged: reserved bytes are not zero; restore it from a backup");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * vmcrypt_unwrap - unwrap a DEK
+ * @aead: cipher of the KEK
+ * @bind: what the DEK must be bound to; all names valid
+ * @wrapped: wrapped DEK
+ * @dek: receives VMCRYPT_DEK_LEN bytes; the caller wipes them. Untouched on
+ *	error
+ * @extack: receives the reason of a refusal
+ *
+ * Return: 0, -EKEYREJECTED when it is not authentic for this KEK and @bind,
+ * -EOPNOTSUPP for another format, -EINVAL for a damaged header, or another
+ * negative errno of the crypto API.
+ */
+int vmcrypt_unwrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
+		   const u8 wrapped[VMCRYPT_WRAPPED_LEN], u8 *dek,
+		   struct netlink_ext_ack *extack)
+{
+	const struct wrapped_dek *w = (const struct wrapped_dek *)wrapped;
+	size_t aad_len;
+	u8 *buf;
+	int ret;
+
+	ret = check_header(w, extack);
+	if (ret)
+		return ret;
+	buf = kmalloc(AAD_MAX + sizeof(w->text), GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	aad_len = put_aad(buf, bind);
+	memcpy(buf + aad_len, w->text, sizeof(w->text));
+	ret = vmcrypt_gcm(aead, false, w->nonce, buf, aad_len,
+			  VMCRYPT_DEK_LEN);
+	if (!ret)
+		memcpy(dek, buf + aad_len, VMCRYPT_DEK_LEN);
+	kfree_sensitive(buf);
+	if (ret == -EBADMSG) {
+		NL_SET_ERR_MSG(extack, "wrapped DEK is not authentic for this KEK, VM and volume: the KEK's bytes are not those that wrapped it, or it was changed or belongs elsewhere");
+		return -EKEYREJECTED;
+	}
+	return ret;
+}
