@@ -112,6 +112,7 @@ struct vmk_event {
 	vmc_uuid vm;
 	char volume[VMK_VOLUME_MAX + 1];
 };
+/* vmk_events_read(): VMC_EIO when the kernel had to drop some; look at the lists anew then, and go on. One reader. */
 int vmk_events_open(struct vmk *k, struct vmc_error *err);
 int vmk_events_fd(struct vmk *k);
 int vmk_events_read(struct vmk *k, void (*fn)(const struct vmk_event *e, void *data), void *data,

@@ -90,7 +90,7 @@ int vmc_prefix(struct vmc_error *err, const char *fmt, ...)
 	return err->code;
 }
 
-static int code_from_errno(int errnum)
+int vmc_code_from_errno(int errnum)
 {
 	switch (errnum) {
 	case ENOENT:
@@ -145,7 +145,7 @@ static int code_from_errno(int errnum)
 
 int vmc_fail_errno(struct vmc_error *err, int errnum, const char *fmt, ...)
 {
-	int code = code_from_errno(errnum);
+	int code = vmc_code_from_errno(errnum);
 	char text[sizeof(err->text)], why[128];
 	va_list ap;
 	size_t len;

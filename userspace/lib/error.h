@@ -57,6 +57,8 @@ int vmc_prefix(struct vmc_error *err, const char *fmt, ...)
 int vmc_fail_errno(struct vmc_error *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+int vmc_code_from_errno(int errnum);	/* VMC_EIO when no other fits */
+
 const char *vmc_code_name(int code);	/* "KeyMissing" */
 int vmc_code_from_name(const char *name);	/* VMC_EINTERNAL when unknown */
 
