@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* TCP with deadlines: name resolution and connecting never wait longer than they are told. */
+#ifndef VMC_KMIP_NET_H
+#define VMC_KMIP_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../lib/error.h"
+
+/*
+ * Connect to @host (name or address) until @deadline (vmc_now_ms() clock).
+ * Several addresses are tried side by side, each a little later than the one
+ * before (RFC 8305). @fd is non-blocking. VMC_EUNREACH or VMC_ETIMEDOUT.
+ */
+int net_connect(const char *host, uint16_t port, uint64_t deadline, int *fd, struct vmc_error *err);
+
+/* Wait for @events (poll) on @fd. 0; VMC_ETIMEDOUT and VMC_EIO leave the words to the caller. */
+int net_wait(int fd, short events, uint64_t deadline);
+
+/* "host[:port]", "[v6]:port", "v6". @port keeps its value when none is given. 0 or VMC_EINVAL. */
+int net_split(const char *s, char *host, size_t max, uint16_t *port, struct vmc_error *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* KMIP tags and enumerations that both sides of a message use (KMIP 1.4 section 9.1.3.1, KMIP 2.0 section 11.58). */
+#ifndef VMC_KMIP_TAGS_H
+#define VMC_KMIP_TAGS_H
+
+#define T_APPLICATION_DATA		0x420002
+#define T_APPLICATION_NAMESPACE		0x420003
+#define T_APPLICATION_SPECIFIC_INFO	0x420004
+#define T_ATTRIBUTE			0x420008
+#define T_ATTRIBUTE_NAME		0x42000a
+#define T_ATTRIBUTE_VALUE		0x42000b
+#define T_AUTHENTICATION		0x42000c
+#define T_BATCH_COUNT			0x42000d
+#define T_BATCH_ERROR_CONTINUATION	0x42000e
+#define T_BATCH_ITEM			0x42000f
+#define T_BLOCK_CIPHER_MODE		0x420011
+#define T_CREDENTIAL			0x420023
+#define T_CREDENTIAL_TYPE		0x420024
+#define T_CREDENTIAL_VALUE		0x420025
+#define T_CRYPTO_ALGORITHM		0x420028
+#define T_CRYPTO_LENGTH			0x42002a
+#define T_CRYPTO_PARAMETERS		0x42002b
+#define T_CRYPTO_USAGE_MASK		0x42002c
+#define T_ENCRYPTION_KEY_INFO		0x420036
+#define T_KEY				0x42003f
+#define T_KEY_BLOCK			0x420040
+#define T_KEY_FORMAT_TYPE		0x420042
+#define T_KEY_MATERIAL			0x420043
+#define T_KEY_VALUE			0x420045
+#define T_KEY_WRAPPING_DATA		0x420046
+#define T_KEY_WRAPPING_SPEC		0x420047
+#define T_MAXIMUM_ITEMS			0x42004f
+#define T_MAXIMUM_RESPONSE_SIZE		0x420050
+#define T_NAME				0x420053
+#define T_NAME_TYPE			0x420054
+#define T_NAME_VALUE			0x420055
+#define T_OBJECT_TYPE			0x420057
+#define T_OPERATION			0x42005c
+#define T_OPERATION_POLICY_NAME		0x42005d
+#define T_PROTOCOL_VERSION		0x420069
+#define T_PROTOCOL_MAJOR		0x42006a
+#define T_PROTOCOL_MINOR		0x42006b
+#define T_QUERY_FUNCTION		0x420074
+#define T_REQUEST_HEADER		0x420077
+#define T_REQUEST_MESSAGE		0x420078
+#define T_REQUEST_PAYLOAD		0x420079
+#define T_RESPONSE_HEADER		0x42007a
+#define T_RESPONSE_MESSAGE		0x42007b
+#define T_RESPONSE_PAYLOAD		0x42007c
+#define T_RESULT_MESSAGE		0x42007d
+#define T_RESULT_REASON			0x42007e
+#define T_RESULT_STATUS			0x42007f
+#define T_REVOCATION_MESSAGE		0x420080
+#define T_REVOCATION_REASON		0x420081
+#define T_REVOCATION_REASON_CODE	0x420082
+#define T_STATE				0x42008d
+#define T_SYMMETRIC_KEY			0x42008f
+#define T_TEMPLATE_ATTRIBUTE		0x420091
+#define T_TIME_STAMP			0x420092
+#define T_UNIQUE_BATCH_ITEM_ID		0x420093
+#define T_UNIQUE_IDENTIFIER		0x420094
+#define T_USERNAME			0x420099
+#define T_VENDOR_IDENTIFICATION		0x42009d
+#define T_WRAPPING_METHOD		0x42009e
+#define T_PASSWORD			0x4200a1
+#define T_ENCODING_OPTION		0x4200a3
+#define T_OFFSET_ITEMS			0x4200d4
+#define T_ATTRIBUTES			0x420125	/* 2.0 */
+#define T_ATTRIBUTE_REFERENCE		0x42013b	/* 2.0 */
+#define T_NEW_ATTRIBUTE			0x42013d	/* 2.0 */
+
+#define V_SYMMETRIC_KEY			2	/* Object Type */
+#define V_AES				3	/* Cryptographic Algorithm */
+#define V_FORMAT_RAW			1	/* Key Format Type */
+#define V_FORMAT_TRANSPARENT		7
+#define V_NAME_TEXT			1	/* Name Type: Uninterpreted Text String */
+#define V_CREDENTIAL_PASSWORD		1	/* Credential Type: Username and Password */
+#define V_CONTINUE			1	/* Batch Error Continuation Option */
+#define V_WRAP_ENCRYPT			1	/* Wrapping Method */
+#define V_NIST_KEY_WRAP			0x0d	/* Block Cipher Mode */
+#define V_NO_ENCODING			1	/* Encoding Option */
+#define V_STATUS_SUCCESS		0
+#define V_STATUS_FAILED			1
+#define V_STATUS_PENDING		2
+#define V_STATUS_UNDONE			3
+
+#endif
