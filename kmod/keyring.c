@@ -28,12 +28,12 @@
 
 /*
  * A VM's keyring. The possessor, that is who has linked it into a keyring of
- * its own, may search it, which is how dm-crypt finds a DEK; root may link it
- * by its serial number to become a possessor. Nobody may write it (no key can
- * be planted), read it (list it), view it, or set its attributes (which would
- * allow all the others). KEY_ALLOC_SET_KEEP, which its keys inherit, refuses
- * to unlink, clear, revoke, invalidate or time out from userspace, for which
- * search permission would do.
+ * its own, may search it, which is how dm-crypt finds a DEK, and with that
+ * list it; root may link it by its serial number to become a possessor. Nobody
+ * may write it (no key can be planted), view it, or set its attributes (which
+ * would allow all the others). KEY_ALLOC_SET_KEEP, which its keys inherit,
+ * refuses to unlink, clear, revoke, invalidate or time out from userspace, for
+ * some of which search permission would do.
  */
 #define RING_PERM	(KEY_POS_SEARCH | KEY_USR_LINK)
 
@@ -104,7 +104,8 @@ int vmcrypt_copy_key(key_serial_t serial, u8 *buf, size_t len,
 
 	ref = lookup_user_key(serial, 0, KEY_NEED_SEARCH);
 	if (IS_ERR(ref)) {
-		NL_SET_ERR_MSG(extack, "no usable key has this serial number; link a valid \"logon\" key into a keyring of the caller");
+		NL_SET_ERR_MSG(extack,
+			       "no such \"logon\" key; link it into a keyring of the caller");
 		return PTR_ERR(ref);
 	}
 	key = key_ref_to_ptr(ref);
@@ -115,7 +116,8 @@ int vmcrypt_copy_key(key_serial_t serial, u8 *buf, size_t len,
 	}
 	/* Else whoever can search a VM's keyring could wrap its DEK anew. */
 	if (test_bit(KEY_FLAG_KEEP, &key->flags)) {
-		NL_SET_ERR_MSG(extack, "key belongs to a VM; make a \"logon\" key of the caller");
+		NL_SET_ERR_MSG(extack,
+			       "key belongs to a VM; make a \"logon\" key of the caller");
 		ret = -EPERM;
 		goto out_put;
 	}
@@ -237,7 +239,7 @@ static struct vmcrypt_kek *kek_need(const char *id,
 	struct vmcrypt_kek *kek = kek_live(id);
 
 	if (!kek) {
-		NL_SET_ERR_MSG(extack, "KEK is not cached; get it from its provider and put it in with kek-new");
+		NL_SET_ERR_MSG(extack, "KEK is not cached; fetch it and put it in with kek-new");
 		return ERR_PTR(-ENOKEY);
 	}
 	return kek;
@@ -299,7 +301,7 @@ static int kek_check_room(struct netlink_ext_ack *extack)
 {
 	if (totals.keks < vmcrypt_max_keks)
 		return 0;
-	NL_SET_ERR_MSG(extack, "KEK cache is full; remove KEKs, or load the module with a greater max_keks");
+	NL_SET_ERR_MSG(extack, "KEK cache is full; remove KEKs, or raise max_keks");
 	return -ENOSPC;
 }
 
@@ -311,9 +313,10 @@ static int kek_again(struct vmcrypt_kek *old, struct vmcrypt_kek *kek,
 
 	if (crypto_memneq(old->check, kek->check, sizeof(old->check))) {
 		if (old->aead)
-			NL_SET_ERR_MSG(extack, "a KEK with this id and other bytes is cached; remove it with kek-del first");
+			NL_SET_ERR_MSG(extack, "KEK is cached with other bytes; kek-del it first");
 		else
-			NL_SET_ERR_MSG(extack, "DEKs are loaded with a KEK of this id and other bytes; unload them with dek-del or vm-lock first");
+			NL_SET_ERR_MSG(extack,
+				       "DEKs are loaded with other bytes of this KEK; unload them");
 		return -EEXIST;
 	}
 	if (!old->aead) {
@@ -347,7 +350,8 @@ int vmcrypt_kek_add(const char *id, const u8 *bytes, ktime_t lease,
 	/* Before the lock: the crypto API may load a module. */
 	kek = kek_alloc(id, bytes);
 	if (IS_ERR(kek)) {
-		NL_SET_ERR_MSG(extack, "cipher for the KEK cannot be set up; is gcm(aes) of the kernel there, and memory left?");
+		NL_SET_ERR_MSG(extack,
+			       "cipher cannot be set up; is gcm(aes) there, and memory left?");
 		return PTR_ERR(kek);
 	}
 
@@ -373,7 +377,7 @@ int vmcrypt_kek_add(const char *id, const u8 *bytes, ktime_t lease,
 	}
 	kek_set_lease(kek, lease);
 	kek_get_kcv(kek, kcv);
-	trace_vmcrypt_kek_add(kek->id, kek->users, old != NULL);
+	trace_vmcrypt_kek_add(kek->id, kek->users, !!old);
 	mutex_unlock(&tables_lock);
 	return 0;
 
@@ -402,7 +406,7 @@ int vmcrypt_kek_del(const char *id, bool force, struct netlink_ext_ack *extack)
 		NL_SET_ERR_MSG(extack, "KEK is not cached");
 		ret = -ENOENT;
 	} else if (kek->users && !force) {
-		NL_SET_ERR_MSG(extack, "KEK is in use: DEKs that were loaded with it are; unload them, or force");
+		NL_SET_ERR_MSG(extack, "KEK is in use by loaded DEKs; unload them, or force");
 		ret = -EBUSY;
 	} else {
 		kek_drop(kek, kek->users ? VMCRYPT_REASON_FORCED :
@@ -531,7 +535,7 @@ static struct vmcrypt_dek *dek_need(const struct vmcrypt_vm *vm,
 	struct vmcrypt_dek *dek = dek_find(vm, volume);
 
 	if (!dek) {
-		NL_SET_ERR_MSG(extack, "this volume of the VM is not loaded; load it with dek-load");
+		NL_SET_ERR_MSG(extack, "volume is not loaded; load it with dek-load");
 		return ERR_PTR(-ENOENT);
 	}
 	return dek;
@@ -645,7 +649,7 @@ int vmcrypt_vm_add(const u8 *id, key_serial_t *ring,
 		goto out;
 	}
 	if (totals.vms >= vmcrypt_max_vms) {
-		NL_SET_ERR_MSG(extack, "too many VMs; delete some, or load the module with a greater max_vms");
+		NL_SET_ERR_MSG(extack, "too many VMs; delete some, or raise max_vms");
 		ret = -ENOSPC;
 		goto out;
 	}
@@ -714,7 +718,7 @@ int vmcrypt_vm_del(const u8 *id, bool force, struct netlink_ext_ack *extack)
 	if (IS_ERR(vm)) {
 		ret = PTR_ERR(vm);
 	} else if (vm->volumes && !force) {
-		NL_SET_ERR_MSG(extack, "VM has DEKs loaded; unload them with dek-del or vm-lock, or force");
+		NL_SET_ERR_MSG(extack, "VM has DEKs loaded; unload them, or force");
 		ret = -EBUSY;
 	} else {
 		vm_drop(vm);
@@ -781,13 +785,14 @@ out:
 	return ret;
 }
 
-#define COUNT(id, counter) do {						\
-	struct vmcrypt_vm *_vm = vm_find(id);				\
-									\
-	totals.stats.counter++;						\
-	if (_vm)							\
-		_vm->stats.counter++;					\
-} while (0)
+/* The counters of a VM; those of nobody when it does not exist. */
+static struct vmcrypt_stats *vm_stats(const u8 *id)
+{
+	static struct vmcrypt_stats nobody;
+	struct vmcrypt_vm *vm = vm_find(id);
+
+	return vm ? &vm->stats : &nobody;
+}
 
 static int dek_unwrap(const struct vmcrypt_kek *kek,
 		      const struct vmcrypt_bind *bind, const u8 *wrapped,
@@ -796,7 +801,8 @@ static int dek_unwrap(const struct vmcrypt_kek *kek,
 	int ret = vmcrypt_unwrap(kek->aead, bind, wrapped, dek, extack);
 
 	if (ret == -EKEYREJECTED) {
-		COUNT(bind->vm_id, auth_failures);
+		totals.stats.auth_failures++;
+		vm_stats(bind->vm_id)->auth_failures++;
 		trace_vmcrypt_dek_refused(bind->vm_id, bind->volume,
 					  bind->kek_id);
 	}
@@ -824,7 +830,7 @@ int vmcrypt_dek_wrap(const struct vmcrypt_bind *bind, const u8 *dek,
 	/* NIST SP 800-38E by way of FIPS 140 IG C.I. */
 	if (!crypto_memneq(dek, dek + VMCRYPT_DEK_LEN / 2,
 			   VMCRYPT_DEK_LEN / 2)) {
-		NL_SET_ERR_MSG(extack, "both halves of the DEK are the same, which XTS must not have; make it from random bytes");
+		NL_SET_ERR_MSG(extack, "halves of the DEK are the same, which XTS must not have");
 		return -EINVAL;
 	}
 
@@ -840,7 +846,8 @@ int vmcrypt_dek_wrap(const struct vmcrypt_bind *bind, const u8 *dek,
 		goto out;
 	}
 	kek_get_kcv(kek, kcv);
-	COUNT(bind->vm_id, wraps);
+	totals.stats.wraps++;
+	vm_stats(bind->vm_id)->wraps++;
 	trace_vmcrypt_dek_wrap(bind->vm_id, bind->volume, bind->kek_id);
 out:
 	mutex_unlock(&tables_lock);
@@ -914,11 +921,12 @@ static int vm_check_room(const struct vmcrypt_vm *vm, const char *volume,
 			 struct netlink_ext_ack *extack)
 {
 	if (dek_find(vm, volume)) {
-		NL_SET_ERR_MSG(extack, "this volume of the VM is loaded already; dek-get tells of it");
+		NL_SET_ERR_MSG(extack, "volume is loaded already; dek-get tells of it");
 		return -EEXIST;
 	}
 	if (vm->volumes >= vmcrypt_max_volumes) {
-		NL_SET_ERR_MSG(extack, "VM has too many volumes; unload some, or load the module with a greater max_volumes");
+		NL_SET_ERR_MSG(extack,
+			       "VM has too many volumes; unload some, or raise max_volumes");
 		return -ENOSPC;
 	}
 	return 0;
@@ -971,7 +979,8 @@ int vmcrypt_dek_load(const struct vmcrypt_bind *bind,
 		NL_SET_ERR_MSG(extack, "key of the DEK cannot be made");
 		goto out;
 	}
-	COUNT(bind->vm_id, loads);
+	totals.stats.loads++;
+	vm_stats(bind->vm_id)->loads++;
 	trace_vmcrypt_dek_load(bind->vm_id, bind->volume, bind->kek_id);
 out:
 	mutex_unlock(&tables_lock);
@@ -1041,7 +1050,8 @@ int vmcrypt_dek_rewrap(const struct vmcrypt_bind *bind, const char *new_id,
 	/* Not looked up twice: that may drop it, when its lease ends now. */
 	new = strcmp(new_id, bind->kek_id) ? kek_live(new_id) : old;
 	if (!new) {
-		NL_SET_ERR_MSG(extack, "the new KEK is not cached; get it from its provider and put it in with kek-new");
+		NL_SET_ERR_MSG(extack,
+			       "new KEK is not cached; fetch it and put it in with kek-new");
 		ret = -ENOKEY;
 		goto out;
 	}
@@ -1055,7 +1065,8 @@ int vmcrypt_dek_rewrap(const struct vmcrypt_bind *bind, const char *new_id,
 	}
 	dek_follow(bind, dek, new);
 	kek_get_kcv(new, kcv);
-	COUNT(bind->vm_id, rewraps);
+	totals.stats.rewraps++;
+	vm_stats(bind->vm_id)->rewraps++;
 	trace_vmcrypt_dek_rewrap(bind->vm_id, bind->volume, new_id);
 out:
 	mutex_unlock(&tables_lock);
@@ -1105,7 +1116,8 @@ int vmcrypt_dek_mac(const struct vmcrypt_bind *bind,
 		goto out;
 	}
 	kek_get_kcv(kek, kcv);
-	COUNT(bind->vm_id, macs);
+	totals.stats.macs++;
+	vm_stats(bind->vm_id)->macs++;
 	trace_vmcrypt_dek_mac(bind->vm_id, bind->volume, bind->kek_id);
 out:
 	mutex_unlock(&tables_lock);

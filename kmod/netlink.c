@@ -89,11 +89,13 @@ static const struct nla_policy dek_policy[] = {
 
 #define missing(info, attr, what)					\
 ({									\
-	bool _missing = !(info)->attrs[attr];				\
+	struct genl_info *_info = (info);				\
+	int _attr = (attr);						\
+	bool _missing = !_info->attrs[_attr];				\
 									\
 	if (_missing) {							\
-		NL_SET_ERR_ATTR_MISS((info)->extack, NULL, attr);	\
-		NL_SET_ERR_MSG((info)->extack, what " is missing");	\
+		NL_SET_ERR_ATTR_MISS(_info->extack, NULL, _attr);	\
+		NL_SET_ERR_MSG(_info->extack, what " is missing");	\
 	}								\
 	_missing;							\
 })
@@ -111,7 +113,8 @@ static const char *get_kek_id(struct genl_info *info, int attr)
 	if (missing(info, attr, "KEK id"))
 		return NULL;
 	if (!one_string(nla) || !vmcrypt_kek_id_valid(nla_data(nla))) {
-		NL_SET_ERR_MSG_ATTR(info->extack, nla, "KEK id is not valid; it is \"provider/key-id\" of printable ASCII without space and colon");
+		NL_SET_ERR_MSG_ATTR(info->extack, nla,
+				    "KEK id is not \"provider/key-id\", ASCII without ' ' and ':'");
 		return NULL;
 	}
 	return nla_data(nla);
@@ -137,7 +140,8 @@ static const char *get_volume(struct genl_info *info)
 	if (missing(info, VMCRYPT_A_DEK_VOLUME, "volume name"))
 		return NULL;
 	if (!one_string(nla) || !vmcrypt_volume_valid(nla_data(nla))) {
-		NL_SET_ERR_MSG_ATTR(info->extack, nla, "volume name is not valid; it has letters, digits, '.', '_' and '-', and no leading dot");
+		NL_SET_ERR_MSG_ATTR(info->extack, nla,
+				    "volume name may have [A-Za-z0-9._-] and no leading dot");
 		return NULL;
 	}
 	return nla_data(nla);
@@ -420,7 +424,7 @@ static int dump_start(struct netlink_callback *cb)
 {
 	if (!nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
 		return 0;
-	NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes; drop them, or ask without NLM_F_DUMP");
+	NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes; ask for one without NLM_F_DUMP");
 	return -EINVAL;
 }
 
@@ -846,36 +850,108 @@ static int send_event(struct notifier_block *nb, unsigned long cmd,
 
 static struct notifier_block event_nb = { .notifier_call = send_event };
 
-#define OP(name, pol)						\
-	.doit = name##_doit, .policy = pol,			\
-	.maxattr = ARRAY_SIZE(pol) - 1, .flags = GENL_ADMIN_PERM
-
 static const struct genl_ops ops[] = {
 	{
-		/* No policy: no attribute is let in. */
 		.cmd = VMCRYPT_CMD_INFO_GET,
+		/* No policy: no attribute is let in. */
 		.doit = info_get_doit,
 		.flags = GENL_ADMIN_PERM,
 	},
-	{ .cmd = VMCRYPT_CMD_KEK_NEW, OP(kek_new, kek_new_policy) },
 	{
-		.cmd = VMCRYPT_CMD_KEK_GET, OP(kek_get, kek_get_policy),
-		.start = dump_start, .dumpit = kek_get_dumpit,
+		.cmd = VMCRYPT_CMD_KEK_NEW,
+		.doit = kek_new_doit,
+		.policy = kek_new_policy,
+		.maxattr = ARRAY_SIZE(kek_new_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
 	},
-	{ .cmd = VMCRYPT_CMD_KEK_DEL, OP(kek_del, kek_del_policy) },
-	{ .cmd = VMCRYPT_CMD_VM_NEW, OP(vm_new, vm_policy) },
 	{
-		.cmd = VMCRYPT_CMD_VM_GET, OP(vm_get, vm_policy),
-		.start = dump_start, .dumpit = vm_get_dumpit,
+		.cmd = VMCRYPT_CMD_KEK_GET,
+		.doit = kek_get_doit,
+		.start = dump_start,
+		.dumpit = kek_get_dumpit,
+		.policy = kek_get_policy,
+		.maxattr = ARRAY_SIZE(kek_get_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
 	},
-	{ .cmd = VMCRYPT_CMD_VM_LOCK, OP(vm_lock, vm_policy) },
-	{ .cmd = VMCRYPT_CMD_VM_DEL, OP(vm_del, vm_del_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_WRAP, OP(dek_wrap, dek_wrap_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_LOAD, OP(dek_load, dek_load_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_REWRAP, OP(dek_rewrap, dek_rewrap_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_MAC, OP(dek_mac, dek_mac_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_GET, OP(dek_get, dek_policy) },
-	{ .cmd = VMCRYPT_CMD_DEK_DEL, OP(dek_del, dek_policy) },
+	{
+		.cmd = VMCRYPT_CMD_KEK_DEL,
+		.doit = kek_del_doit,
+		.policy = kek_del_policy,
+		.maxattr = ARRAY_SIZE(kek_del_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_VM_NEW,
+		.doit = vm_new_doit,
+		.policy = vm_policy,
+		.maxattr = ARRAY_SIZE(vm_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_VM_GET,
+		.doit = vm_get_doit,
+		.start = dump_start,
+		.dumpit = vm_get_dumpit,
+		.policy = vm_policy,
+		.maxattr = ARRAY_SIZE(vm_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_VM_LOCK,
+		.doit = vm_lock_doit,
+		.policy = vm_policy,
+		.maxattr = ARRAY_SIZE(vm_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_VM_DEL,
+		.doit = vm_del_doit,
+		.policy = vm_del_policy,
+		.maxattr = ARRAY_SIZE(vm_del_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_WRAP,
+		.doit = dek_wrap_doit,
+		.policy = dek_wrap_policy,
+		.maxattr = ARRAY_SIZE(dek_wrap_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_LOAD,
+		.doit = dek_load_doit,
+		.policy = dek_load_policy,
+		.maxattr = ARRAY_SIZE(dek_load_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_REWRAP,
+		.doit = dek_rewrap_doit,
+		.policy = dek_rewrap_policy,
+		.maxattr = ARRAY_SIZE(dek_rewrap_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_MAC,
+		.doit = dek_mac_doit,
+		.policy = dek_mac_policy,
+		.maxattr = ARRAY_SIZE(dek_mac_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_GET,
+		.doit = dek_get_doit,
+		.policy = dek_policy,
+		.maxattr = ARRAY_SIZE(dek_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_DEL,
+		.doit = dek_del_doit,
+		.policy = dek_policy,
+		.maxattr = ARRAY_SIZE(dek_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
 };
 
 static const struct genl_multicast_group groups[] = {

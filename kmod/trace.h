@@ -16,90 +16,77 @@ TRACE_DEFINE_ENUM(VMCRYPT_REASON_FORCED);
 TRACE_DEFINE_ENUM(VMCRYPT_REASON_LEASE);
 TRACE_DEFINE_ENUM(VMCRYPT_REASON_LOCKED);
 
-#define vmcrypt_show_reason(reason)			\
-	__print_symbolic(reason,			\
-		{ VMCRYPT_REASON_REMOVED, "removed" },	\
-		{ VMCRYPT_REASON_FORCED, "forced" },	\
-		{ VMCRYPT_REASON_LEASE, "lease" },	\
-		{ VMCRYPT_REASON_LOCKED, "locked" })
+#define vmcrypt_show_reason(reason)					\
+	__print_symbolic(reason,					\
+			 { VMCRYPT_REASON_REMOVED, "removed" },		\
+			 { VMCRYPT_REASON_FORCED, "forced" },		\
+			 { VMCRYPT_REASON_LEASE, "lease" },		\
+			 { VMCRYPT_REASON_LOCKED, "locked" })
 
 TRACE_EVENT(vmcrypt_kek_add,
-	TP_PROTO(const char *id, u32 users, bool again),
-	TP_ARGS(id, users, again),
-	TP_STRUCT__entry(
-		__string(id, id)
-		__field(u32, users)
-		__field(bool, again)
-	),
-	TP_fast_assign(
-		vmcrypt_assign_str(id, id);
-		__entry->users = users;
-		__entry->again = again;
-	),
-	TP_printk("kek=%s users=%u again=%d", __get_str(id), __entry->users,
-		  __entry->again)
+	    TP_PROTO(const char *id, u32 users, bool again),
+	    TP_ARGS(id, users, again),
+	    TP_STRUCT__entry(__string(id, id)
+			     __field(u32, users)
+			     __field(bool, again)),
+	    TP_fast_assign(vmcrypt_assign_str(id, id);
+			   __entry->users = users;
+			   __entry->again = again;),
+	    TP_printk("kek=%s users=%u again=%d", __get_str(id),
+		      __entry->users, __entry->again)
 );
 
 TRACE_EVENT(vmcrypt_kek_del,
-	TP_PROTO(const char *id, u32 users, u32 reason),
-	TP_ARGS(id, users, reason),
-	TP_STRUCT__entry(
-		__string(id, id)
-		__field(u32, users)
-		__field(u32, reason)
-	),
-	TP_fast_assign(
-		vmcrypt_assign_str(id, id);
-		__entry->users = users;
-		__entry->reason = reason;
-	),
-	TP_printk("kek=%s users=%u reason=%s", __get_str(id), __entry->users,
-		  vmcrypt_show_reason(__entry->reason))
+	    TP_PROTO(const char *id, u32 users, u32 reason),
+	    TP_ARGS(id, users, reason),
+	    TP_STRUCT__entry(__string(id, id)
+			     __field(u32, users)
+			     __field(u32, reason)),
+	    TP_fast_assign(vmcrypt_assign_str(id, id);
+			   __entry->users = users;
+			   __entry->reason = reason;),
+	    TP_printk("kek=%s users=%u reason=%s", __get_str(id),
+		      __entry->users, vmcrypt_show_reason(__entry->reason))
 );
 
 DECLARE_EVENT_CLASS(vmcrypt_vm,
-	TP_PROTO(const u8 *id, u32 deks),
-	TP_ARGS(id, deks),
-	TP_STRUCT__entry(
-		__array(u8, id, VMCRYPT_VM_ID_LEN)
-		__field(u32, deks)
-	),
-	TP_fast_assign(
-		memcpy(__entry->id, id, VMCRYPT_VM_ID_LEN);
-		__entry->deks = deks;
-	),
-	TP_printk("vm=%pUb deks=%u", __entry->id, __entry->deks)
+		    TP_PROTO(const u8 *id, u32 deks),
+		    TP_ARGS(id, deks),
+		    TP_STRUCT__entry(__array(u8, id, VMCRYPT_VM_ID_LEN)
+				     __field(u32, deks)),
+		    TP_fast_assign(memcpy(__entry->id, id,
+					  VMCRYPT_VM_ID_LEN);
+				   __entry->deks = deks;),
+		    TP_printk("vm=%pUb deks=%u", __entry->id, __entry->deks)
 );
 
 DEFINE_EVENT(vmcrypt_vm, vmcrypt_vm_add,
-	TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
+	     TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
 DEFINE_EVENT(vmcrypt_vm, vmcrypt_vm_lock,
-	TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
+	     TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
 DEFINE_EVENT(vmcrypt_vm, vmcrypt_vm_del,
-	TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
+	     TP_PROTO(const u8 *id, u32 deks), TP_ARGS(id, deks));
 
 DECLARE_EVENT_CLASS(vmcrypt_dek,
-	TP_PROTO(const u8 *vm, const char *volume, const char *kek),
-	TP_ARGS(vm, volume, kek),
-	TP_STRUCT__entry(
-		__array(u8, vm, VMCRYPT_VM_ID_LEN)
-		__string(volume, volume)
-		__string(kek, kek)
-	),
-	TP_fast_assign(
-		memcpy(__entry->vm, vm, VMCRYPT_VM_ID_LEN);
-		vmcrypt_assign_str(volume, volume);
-		vmcrypt_assign_str(kek, kek);
-	),
-	TP_printk("vm=%pUb volume=%s kek=%s", __entry->vm, __get_str(volume),
-		  __get_str(kek))
+		    TP_PROTO(const u8 *vm, const char *volume,
+			     const char *kek),
+		    TP_ARGS(vm, volume, kek),
+		    TP_STRUCT__entry(__array(u8, vm, VMCRYPT_VM_ID_LEN)
+				     __string(volume, volume)
+				     __string(kek, kek)),
+		    TP_fast_assign(memcpy(__entry->vm, vm,
+					  VMCRYPT_VM_ID_LEN);
+				   vmcrypt_assign_str(volume, volume);
+				   vmcrypt_assign_str(kek, kek);),
+		    TP_printk("vm=%pUb volume=%s kek=%s", __entry->vm,
+			      __get_str(volume), __get_str(kek))
 );
 
 #define VMCRYPT_DEK_EVENT(name)						\
 	DEFINE_EVENT(vmcrypt_dek, name,					\
-		TP_PROTO(const u8 *vm, const char *volume,		\
-			 const char *kek),				\
-		TP_ARGS(vm, volume, kek))
+		     TP_PROTO(const u8 *vm, const char *volume,		\
+			      const char *kek),				\
+		     TP_ARGS(vm, volume, kek))
 
 VMCRYPT_DEK_EVENT(vmcrypt_dek_wrap);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_load);
@@ -108,24 +95,20 @@ VMCRYPT_DEK_EVENT(vmcrypt_dek_mac);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_refused);
 
 TRACE_EVENT(vmcrypt_dek_del,
-	TP_PROTO(const u8 *vm, const char *volume, const char *kek,
-		 u32 reason),
-	TP_ARGS(vm, volume, kek, reason),
-	TP_STRUCT__entry(
-		__array(u8, vm, VMCRYPT_VM_ID_LEN)
-		__string(volume, volume)
-		__string(kek, kek)
-		__field(u32, reason)
-	),
-	TP_fast_assign(
-		memcpy(__entry->vm, vm, VMCRYPT_VM_ID_LEN);
-		vmcrypt_assign_str(volume, volume);
-		vmcrypt_assign_str(kek, kek);
-		__entry->reason = reason;
-	),
-	TP_printk("vm=%pUb volume=%s kek=%s reason=%s", __entry->vm,
-		  __get_str(volume), __get_str(kek),
-		  vmcrypt_show_reason(__entry->reason))
+	    TP_PROTO(const u8 *vm, const char *volume, const char *kek,
+		     u32 reason),
+	    TP_ARGS(vm, volume, kek, reason),
+	    TP_STRUCT__entry(__array(u8, vm, VMCRYPT_VM_ID_LEN)
+			     __string(volume, volume)
+			     __string(kek, kek)
+			     __field(u32, reason)),
+	    TP_fast_assign(memcpy(__entry->vm, vm, VMCRYPT_VM_ID_LEN);
+			   vmcrypt_assign_str(volume, volume);
+			   vmcrypt_assign_str(kek, kek);
+			   __entry->reason = reason;),
+	    TP_printk("vm=%pUb volume=%s kek=%s reason=%s", __entry->vm,
+		      __get_str(volume), __get_str(kek),
+		      vmcrypt_show_reason(__entry->reason))
 );
 
 #endif /* _VMCRYPT_TRACE_H */

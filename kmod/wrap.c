@@ -206,15 +206,17 @@ static int check_header(const struct wrapped_dek *w,
 			struct netlink_ext_ack *extack)
 {
 	if (w->version != VERSION) {
-		NL_SET_ERR_MSG(extack, "wrapped DEK has an unknown format version; is the module older than what wrapped it?");
+		NL_SET_ERR_MSG(extack,
+			       "wrapped DEK has an unknown version; is the module too old?");
 		return -EOPNOTSUPP;
 	}
 	if (w->algorithm != ALG_AES256_GCM) {
-		NL_SET_ERR_MSG(extack, "wrapped DEK names an unknown algorithm; is the module older than what wrapped it?");
+		NL_SET_ERR_MSG(extack,
+			       "wrapped DEK has an unknown algorithm; is the module too old?");
 		return -EOPNOTSUPP;
 	}
 	if (memchr_inv(w->reserved, 0, sizeof(w->reserved))) {
-		NL_SET_ERR_MSG(extack, "wrapped DEK is damaged: reserved bytes are not zero; restore it from a backup");
+		NL_SET_ERR_MSG(extack, "wrapped DEK is damaged: reserved bytes are not zero");
 		return -EINVAL;
 	}
 	return 0;
@@ -256,7 +258,7 @@ int vmcrypt_unwrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
 		memcpy(dek, buf + aad_len, VMCRYPT_DEK_LEN);
 	kfree_sensitive(buf);
 	if (ret == -EBADMSG) {
-		NL_SET_ERR_MSG(extack, "wrapped DEK is not authentic for this KEK, VM and volume: the KEK's bytes are not those that wrapped it, or it was changed or belongs elsewhere");
+		NL_SET_ERR_MSG(extack, "wrapped DEK is not authentic for this KEK, VM and volume");
 		return -EKEYREJECTED;
 	}
 	return ret;
