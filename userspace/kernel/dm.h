@@ -4,6 +4,7 @@
 #define VMC_KERNEL_DM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../lib/error.h"
@@ -30,15 +31,24 @@ struct dm_crypt {
 	uint32_t flags;
 	bool readonly;
 };
-/* Attaches a loop device (direct I/O, autoclear) when path is a file. On failure nothing is left. */
+/*
+ * Attaches a loop device (direct I/O, autoclear) when path is a file, and locks
+ * the file for as long as it is attached. On failure nothing is left.
+ * VMC_EEXIST the name is taken, VMC_EBUSY path is in use, VMC_ENOKEY the DEK is
+ * not in the keyring. The calling thread's keyring is used: no other thread can
+ * find the DEK through this call.
+ */
 int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err);
 /* VMC_EBUSY names who holds it open where /sys or /proc tells. Not there: fine. */
 int dm_crypt_close(const char *name, struct vmc_error *err);
 bool dm_exists(const char *name);
-int dm_suspend_wipe(const char *name, struct vmc_error *err);	/* lock now: suspend + key wipe */
+/* Lock now: suspend, then have dm-crypt wipe its key. I/O waits until dm_set_resume(). Done already: fine. */
+int dm_suspend_wipe(const char *name, struct vmc_error *err);
+/* Give a suspended mapping its key again and resume it. Not suspended: fine, nothing is done. */
 int dm_set_resume(const char *name, const char *key_desc, int32_t keyring, struct vmc_error *err);
 /* Path of the device or file below the mapping (loop resolved); for checks. */
 int dm_backing(const char *name, char *out, size_t n, struct vmc_error *err);
+/* Names that start with @prefix; free each, then *@names. */
 int dm_list(const char *prefix, char ***names, size_t *n, struct vmc_error *err);
 
 #endif
