@@ -82,7 +82,7 @@ static int run_type(int type, const char *doing, const char *name, struct vmc_er
 /* ---- open ---- */
 
 struct device {
-	dev_t dev = 0;
+	dev_t dev;
 	uint64_t sectors;
 };
 
