@@ -22,15 +22,22 @@
 static struct {
 	char identifier[64];
 	int max_level;
-	bool journal, tty;
-} the_log = { "vmcrypt", LOG_INFO, false, false };
+	bool journal, tty, no_journal;
+} the_log = { "vmcrypt", LOG_INFO, false, false, false };
 
 void log_init(const char *identifier, int max_level)
 {
 	snprintf(the_log.identifier, sizeof(the_log.identifier), "%s", identifier);
 	the_log.max_level = max_level;
 	the_log.tty = isatty(STDERR_FILENO);
-	the_log.journal = getenv("JOURNAL_STREAM") || !access(JOURNAL_SOCKET, W_OK);
+	the_log.journal = !the_log.no_journal &&
+			  (getenv("JOURNAL_STREAM") || !access(JOURNAL_SOCKET, W_OK));
+}
+
+void log_to_stderr(void)
+{
+	the_log.no_journal = true;
+	the_log.journal = false;
 }
 
 /* One line, whatever the text says: a name with a line break must not forge an entry. */

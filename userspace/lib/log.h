@@ -12,6 +12,7 @@ struct log_field {
 };
 
 void log_init(const char *identifier, int max_level);
+void log_to_stderr(void);	/* for good, even where there is a journal */
 void log_msg(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* An event with a MESSAGE_ID (32 hex digits, see packaging/journal/vmcrypt.catalog). Ends at a NULL name. */

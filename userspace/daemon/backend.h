@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the bus objects act upon: the module's client, the providers and the manager, opened from one configuration. */
+#ifndef VMC_DAEMON_BACKEND_H
+#define VMC_DAEMON_BACKEND_H
+
+#include "../kernel/client.h"
+#include "../keys/provider.h"
+#include "../lib/config.h"
+#include "../lib/error.h"
+#include "../vm/manager.h"
+
+struct backend {
+	struct vmc_config cfg;
+	struct vmk *k;			/* NULL: the module is not loaded, see no_module */
+	struct vmc_error no_module;
+	struct vmk_info info;		/* zero when k is NULL */
+	struct providers *ps;
+	struct vmm *m;
+};
+
+/* Blocks: network no, disk yes. Without the module it opens all the same. */
+int backend_open(struct backend **b, const struct vmc_config *cfg, vmm_event_fn fn, void *data,
+		 struct vmc_error *err);
+void backend_close(struct backend *b);	/* NULL is fine */
+
+#endif

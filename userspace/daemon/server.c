@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vmcryptd's life.
+ *
+ * Threads: the loop thread (this file) owns the bus, all objects and every
+ * structure of api/. Workers (pool.c) run what touches network, disk or kernel,
+ * and hand results back through the mailbox. The backend (configuration,
+ * providers, manager) is replaced only while no call uses it: new calls are
+ * held back meanwhile, so that a reload never pulls anything from under a call.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "../api/api.h"
+#include "../api/event_api.h"
+#include "../api/job_api.h"
+#include "../api/model.h"
+#include "../lib/events.h"
+#include "../lib/log.h"
+#include "../lib/version.h"
+#include "backend.h"
+#include "module_watch.h"
+#include "resume.h"
+
+#define USEC		1000000ull
+#define BUS_TIMEOUT	(10 * USEC)	/* for the bus driver */
+#define STOP_DEADLINE	(30 * USEC)	/* for workers to reach a safe point; the unit allows 45 s */
+
+struct server {
+	const struct server_options *o;
+	struct vmc_config cfg;
+	sd_event *event;
+	sd_bus *bus;
+	struct api api;
+	struct module_watch *watch;
+	struct resume *resume;
+	sd_event_source *kernel_events, *deadline;
+	/* the backend is to be opened anew */
+	bool wanted, changing, ready, reloading, had_module;
+	struct pool_task change;
+	struct vmc_config new_cfg;
+	struct backend *old, *new;
+	int change_rc;
+	struct vmc_error change_err;
+	bool stopping;
+	int status;
+};
+
+/* ---- telling systemd -------------------------------------------------- */
+
+static void tell_ready(struct server *s)
+{
+	const struct backend *b = s->api.backend;
+
+	sd_notifyf(0, "READY=1\nSTATUS=%zu VMs, %zu key providers, kernel module %s%s",
+		   model_count_vms(s->api.model), model_count_providers(s->api.model),
+		   b && b->k ? b->info.module_version : "not loaded",
+		   s->wanted ? "; a reload waits for jobs to end" : "");
+}
+
+/* ---- the module ------------------------------------------------------- */
+
+static void on_kernel_event(const struct vmk_event *e, void *data)
+{
+	event_from_kernel(data, e);
+}
+
+static int on_kernel_readable(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct server *s = data;
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	(void)source, (void)fd, (void)revents;
+	if (vmk_events_read(s->api.backend->k, on_kernel_event, &s->api, &err)) {
+		log_warn("some word of the kernel module was lost: %s", err.text);
+		model_stale(s->api.model, NULL);
+	}
+	return 0;
+}
+
+static void listen_to_kernel(struct server *s)
+{
+	struct backend *b = s->api.backend;
+	int fd = b->k ? vmk_events_fd(b->k) : -1, r;
+
+	if (fd < 0)
+		return;
+	r = sd_event_add_io(s->event, &s->kernel_events, fd, EPOLLIN, on_kernel_readable, s);
+	if (r < 0)
+		log_warn("cannot listen to the kernel module: %s", strerror(-r));
+}
+
+/* ---- a new backend ---------------------------------------------------- */
+
+/* In a worker. The old one goes first: two managers must not have one inventory. */
+static void change_run(struct pool_task *t)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, change));
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct vmc_config was;
+	bool had = s->old;
+
+	if (had)
+		was = s->old->cfg;
+	backend_close(s->old);
+	s->old = NULL;
+	s->change_rc = backend_open(&s->new, &s->new_cfg, event_from_manager, &s->api, &s->change_err);
+	if (s->change_rc && had && backend_open(&s->new, &was, event_from_manager, &s->api, &err))
+		log_err("cannot go back to the configuration from before: %s", err.text);
+	if (s->new) {
+		model_look_providers(s->api.model, s->new);
+		model_look_vm(s->api.model, s->new, NULL);
+	}
+}
+
+static void try_finish(struct server *s);
+static void try_change(struct server *s);
+
+static void log_module(struct server *s)
+{
+	bool is = s->api.backend->k;
+
+	if (s->ready && is == s->had_module)
+		return;
+	s->had_module = is;
+	if (is)
+		event_tell(&s->api, "module-loaded", VMC_MSG_MODULE_LOADED, NULL, NULL,
+			   "the kernel module vmcrypt %s is there", s->api.backend->info.module_version);
+	else
+		event_tell(&s->api, "module-gone", VMC_MSG_MODULE_GONE, NULL, NULL,
+			   "the kernel module vmcrypt is not loaded: %s", s->api.backend->no_module.text);
+}
+
+static void log_change(struct server *s)
+{
+	if (s->change_rc) {
+		log_err("cannot take up the new configuration: %s%s%s", s->change_err.text,
+			s->change_err.hint[0] ? ". Hint: " : "", s->change_err.hint);
+		event_tell(&s->api, "reload-failed", VMC_MSG_DAEMON_RELOAD_FAILED, NULL, NULL,
+			   "the configuration is as before: %s", s->change_err.text);
+	} else if (!s->ready) {
+		event_tell(&s->api, "ready", VMC_MSG_DAEMON_READY, NULL, NULL,
+			   "vmcryptd " VMC_VERSION " is ready");
+	} else if (s->reloading) {
+		event_tell(&s->api, "reloaded", VMC_MSG_DAEMON_RELOADED, NULL, NULL,
+			   "the configuration was read anew");
+	}
+}
+
+static void give_up(struct server *s)
+{
+	log_err("cannot start: %s%s%s", s->change_err.text, s->change_err.hint[0] ? ". Hint: " : "",
+		s->change_err.hint);
+	s->status = EXIT_FAILURE;
+	sd_notifyf(0, "STATUS=cannot start: %s", s->change_err.text);
+}
+
+static void stop(struct server *s, int status);
+
+static void change_done(struct pool_task *t, bool ran)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, change));
+
+	s->changing = false;
+	if (!ran) {	/* stopped meanwhile: the end closes it */
+		s->new = s->old;
+		s->old = NULL;
+	}
+	if (s->stopping || !s->new) {
+		s->api.backend = s->new;
+		s->new = NULL;
+		if (!s->stopping) {
+			give_up(s);
+			stop(s, EXIT_FAILURE);
+		}
+		try_finish(s);
+		return;
+	}
+	if (!s->change_rc)
+		s->cfg = s->new_cfg;
+	api_attach(&s->api, s->new);
+	s->new = NULL;
+	listen_to_kernel(s);
+	log_module(s);
+	log_change(s);
+	s->ready = true;
+	s->reloading = false;
+	tell_ready(s);
+	if (s->had_module)
+		resume_jobs(s->resume);
+	try_change(s);
+}
+
+/*
+ * As soon as nobody uses the backend. Short calls end soon: new ones wait for
+ * the change. A job may run for hours: then the change waits, the calls do not.
+ */
+static void try_change(struct server *s)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	if (!s->wanted || s->changing || s->stopping)
+		return;
+	s->api.hold = !s->api.long_users;
+	if (s->api.users)
+		return;
+	s->wanted = false;
+	s->changing = true;
+	s->change.run = change_run;
+	s->change.done = change_done;
+	s->change_err = (struct vmc_error)VMC_ERROR_INIT;
+	s->kernel_events = sd_event_source_disable_unref(s->kernel_events);
+	s->old = api_detach(&s->api);
+	/* Nobody uses the backend, so that at most its own looks were in the queue. */
+	if (!pool_submit(s->api.pools[POOL_ACT], &s->change, &err))
+		return;
+	s->changing = false;
+	s->wanted = true;
+	log_warn("cannot change the configuration yet: %s", err.text);
+	api_attach(&s->api, s->old);
+	s->old = NULL;
+}
+
+static void want_change(struct server *s)
+{
+	s->wanted = true;
+	try_change(s);
+	if (s->ready && s->wanted)
+		tell_ready(s);	/* it waits */
+}
+
+static void on_module(bool there, void *data)
+{
+	struct server *s = data;
+
+	(void)there;	/* opening it tells; by then it may be otherwise */
+	want_change(s);
+}
+
+/* ---- the end ---------------------------------------------------------- */
+
+static void try_finish(struct server *s)
+{
+	if (s->stopping && !s->changing && api_idle(&s->api))
+		sd_event_exit(s->event, s->status);
+}
+
+static void on_ended(struct api *a, void *data)
+{
+	struct server *s = data;
+
+	(void)a;
+	try_change(s);
+	try_finish(s);
+}
+
+static void on_resume_failed(struct api *a, const struct vmc_error *err, void *data)
+{
+	struct server *s = data;
+
+	(void)a;
+	resume_again(s->resume, err);
+}
+
+/*
+ * What still runs is safe to leave: every step of the manager survives a kill.
+ * The mappings and the VMs stay, and so do the jobs, which go on at the next start.
+ */
+static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct server *s = data;
+
+	(void)source, (void)usec;
+	log_warn("%u jobs did not reach a safe point within %llu s; they go on at the next start",
+		 jobs_count(s->api.jobs), STOP_DEADLINE / USEC);
+	sd_bus_flush(s->bus);
+	_exit(s->status);
+}
+
+static void stop(struct server *s, int status)
+{
+	int r;
+
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->status = status;
+	sd_notifyf(0, "STOPPING=1\nSTATUS=waiting for %u jobs to reach a safe point", jobs_count(s->api.jobs));
+	log_info("stopping; %u jobs are to reach a safe point first", jobs_count(s->api.jobs));
+	if (s->api.backend)
+		vmm_shutdown(s->api.backend->m);
+	api_quiesce(&s->api);
+	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC, STOP_DEADLINE, 0,
+				       on_deadline, s);
+	if (r < 0)
+		log_warn("no deadline for the end: %s", strerror(-r));
+	try_finish(s);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	(void)source, (void)info;
+	stop(data, EXIT_SUCCESS);
+	return 0;
+}
+
+static int on_bus_lost(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	(void)m, (void)e;
+	if (!((struct server *)data)->stopping)
+		log_err("the bus is gone; vmcryptd ends, and is started again when the bus is back");
+	stop(data, EXIT_FAILURE);
+	return 0;
+}
+
+/* ---- reload ----------------------------------------------------------- */
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct server *s = data;
+	struct vmc_config cfg;
+	struct vmc_error err = VMC_ERROR_INIT;
+	uint64_t now = 0;
+
+	(void)source, (void)info;
+	if (s->stopping)
+		return 0;
+	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &now);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now);
+	if (config_load(&cfg, s->o->config, &err)) {
+		log_err("the new configuration is not taken: %s%s%s", err.text,
+			err.hint[0] ? ". Hint: " : "", err.hint);
+		event_tell(&s->api, "reload-failed", VMC_MSG_DAEMON_RELOAD_FAILED, NULL, NULL,
+			   "the configuration is as before: %s", err.text);
+		tell_ready(s);
+		return 0;
+	}
+	if (cfg.workers != s->cfg.workers || cfg.secure_heap != s->cfg.secure_heap)
+		log_warn("workers and secure_heap change at the next start only");
+	log_init("vmcryptd", cfg.log_level);
+	s->new_cfg = cfg;
+	s->reloading = true;
+	want_change(s);
+	return 0;
+}
+
+/* ---- the beginning ---------------------------------------------------- */
+
+static int open_bus(struct server *s, struct vmc_error *err)
+{
+	int r;
+
+	if (s->o->bus_address) {
+		r = sd_bus_new(&s->bus);
+		if (r >= 0)
+			r = sd_bus_set_address(s->bus, s->o->bus_address);
+		if (r >= 0)
+			r = sd_bus_set_bus_client(s->bus, 1);
+		if (r >= 0)
+			r = sd_bus_negotiate_fds(s->bus, 1);
+		if (r >= 0)
+			r = sd_bus_start(s->bus);
+	} else {
+		r = s->o->session ? sd_bus_open_user(&s->bus) : sd_bus_open_system(&s->bus);
+	}
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(s->bus, BUS_TIMEOUT);
+	if (r >= 0)
+		r = sd_bus_attach_event(s->bus, s->event, SD_EVENT_PRIORITY_NORMAL);
+	if (r < 0) {
+		vmc_fail_errno(err, -r, "cannot connect to the %s bus", s->o->bus_address ? "given" :
+			       s->o->session ? "session" : "system");
+		vmc_hint(err, "is dbus-daemon running? For a try without it: dbus-run-session vmcryptd --session");
+		return err->code;
+	}
+	return 0;
+}
+
+static int own_name(struct server *s, struct vmc_error *err)
+{
+	int r = sd_bus_match_signal(s->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+				    "org.freedesktop.DBus.Local", "Disconnected", on_bus_lost, s);
+
+	if (r < 0)
+		return vmc_fail_errno(err, -r, "cannot watch the bus");
+	r = sd_bus_request_name(s->bus, API_NAME, 0);
+	if (r == -EEXIST) {
+		vmc_fail(err, VMC_EEXIST, "the bus name " API_NAME " is taken: another vmcryptd runs");
+		vmc_hint(err, "systemctl status vmcryptd; busctl status " API_NAME);
+		return VMC_EEXIST;
+	}
+	if (r < 0) {
+		vmc_fail_errno(err, -r, "cannot own the bus name " API_NAME);
+		vmc_hint(err, "does the bus policy allow it? See share/dbus-1/system.d/org.vmcrypt1.conf");
+		return err->code;
+	}
+	return 0;
+}
+
+static int watch_signals(struct server *s, struct vmc_error *err)
+{
+	int r = sd_event_add_signal(s->event, NULL, SIGTERM, on_terminate, s);
+
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGINT, on_terminate, s);
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGHUP, on_reload, s);
+	if (r >= 0)
+		r = sd_event_set_watchdog(s->event, 1);
+	return r < 0 ? vmc_fail_errno(err, -r, "cannot watch signals") : 0;
+}
+
+static int begin(struct server *s, struct vmc_error *err)
+{
+	int r, rc;
+
+	r = sd_event_default(&s->event);
+	if (r < 0)
+		return vmc_fail_errno(err, -r, "cannot make an event loop");
+	rc = watch_signals(s, err);
+	if (!rc)
+		rc = open_bus(s, err);
+	if (!rc)
+		rc = api_start(&s->api, s->event, s->bus, s->cfg.workers, err);
+	if (rc)
+		return rc;
+	s->api.hold = true;
+	s->api.ended = on_ended;
+	s->api.resume_failed = on_resume_failed;
+	s->api.hook_data = s;
+	rc = resume_new(&s->resume, &s->api, err);
+	if (!rc)
+		rc = module_watch_new(&s->watch, s->event, on_module, s, err);
+	/* The name first: opening the manager mends what a crash left, and two must not. */
+	if (!rc)
+		rc = own_name(s, err);
+	return rc;
+}
+
+static void end(struct server *s)
+{
+	module_watch_free(s->watch);
+	resume_free(s->resume);
+	sd_event_source_disable_unref(s->kernel_events);
+	sd_event_source_disable_unref(s->deadline);
+	backend_close(s->api.backend);	/* may have last words, for the mailbox */
+	api_stop(&s->api);
+	if (s->bus)
+		sd_bus_flush(s->bus);
+	sd_bus_close_unref(s->bus);
+	sd_event_unref(s->event);
+}
+
+int server_run(const struct server_options *o, const struct vmc_config *cfg)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct vmc_error err = VMC_ERROR_INIT;
+	int status = EXIT_FAILURE;
+
+	if (!s)
+		return EXIT_FAILURE;
+	s->o = o;
+	s->cfg = s->new_cfg = *cfg;
+	if (begin(s, &err)) {
+		log_err("cannot start: %s%s%s", err.text, err.hint[0] ? ". Hint: " : "", err.hint);
+		sd_notifyf(0, "STATUS=cannot start: %s", err.text);
+	} else {
+		want_change(s);		/* opens the first backend */
+		status = sd_event_loop(s->event);
+		log_event(LOG_INFO, VMC_MSG_DAEMON_STOPPED, NULL, "vmcryptd ends; mappings and VMs stay");
+	}
+	end(s);
+	free(s);
+	return status < 0 ? EXIT_FAILURE : status;
+}
