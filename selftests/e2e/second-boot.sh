@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Second boot: the kernel has no keys. They are fetched afresh; nobody but the
+# kernel sees a DEK; servers fail; things are tampered with.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+plan
+
+lab_nested_kvm || diag "no nested KVM; the guest is emulated"
+ID=$(cat "$WORK/web.id")
+
+# Everything that can be listened to is, from before the first key moves.
+modprobe nlmon
+ip link add nlmon0 type nlmon && ip link set nlmon0 up
+tcpdump -i nlmon0 -s 0 -U -w "$WORK/netlink.pcap" 2>"$WORK/tcpdump.err" </dev/null &
+NLMON=$!
+wait_for 20 grep -q 'listening on' "$WORK/tcpdump.err"
+lab_dbus
+dbus-monitor --system --pcap >"$WORK/dbus.pcap" 2>/dev/null </dev/null &
+BUSMON=$!
+wait_for 20 test -s "$WORK/dbus.pcap"
+ulimit -c unlimited
+echo "$WORK/core.%p" >/proc/sys/kernel/core_pattern
+
+check "the key servers are back" kms_start
+check "vmcryptd starts" daemon_start
+prints "the kernel has no key after the reboot" '^\[\]$|"cached": ?false' vmcrypt --json key list
+
+prints "keys are fetched afresh and the VM powers on" 'found entry 0: first-light' guest web second-light
+prints "it goes on writing" 'wrote entry 1: second-light' cat "$OUT"
+
+check "the VM is on for the search" vmcrypt vm power-on web
+mapfile -t VOLUMES < <(vmcrypt --json vm show web | /usr/bin/python3 -c '
+import json, sys
+v = json.load(sys.stdin)
+print(v["home"]["path"], *(d["path"] for d in v["disks"]), sep="\n")')
+
+# search WHAT STATUS ARG...: look for the DEKs of all volumes
+search()
+{
+	local what=$1 want=$2 status
+
+	shift 2
+	"$E2E/dek.py" "$KMS/kmip.db" "${VOLUMES[@]}" | grep '^dek:' |
+		"$E2E/secretscan.py" "$@" >"$OUT" 2>&1
+	status=$?
+	if [ "$status" = "$want" ]; then
+		ok "$what"
+	else
+		not_ok "$what"
+		diag "$(head -n 20 "$OUT")"
+	fi
+}
+
+FILES=(/etc/vmcrypt /var/lib/vmcrypt /run /tmp "$WORK")
+sync
+search "no process holds a DEK after power-on" 0 --processes
+search "no file, log, netlink message or D-Bus message holds one" 0 "${FILES[@]}"
+
+# The search must find what is there: plant the bytes in each place.
+FIRST=$("$E2E/dek.py" "$KMS/kmip.db" "${VOLUMES[0]}" | sed -n 's/^dek:[^ ]* //p')
+/usr/bin/python3 -c 'import sys, time
+b = bytes.fromhex(sys.stdin.read()); print("planted", flush=True); time.sleep(600)' \
+	<<<"$FIRST" >"$WORK/planted" &
+PLANT=$!
+wait_for 20 test -s "$WORK/planted"
+search "a DEK planted in a process is found" 1 --pid "$PLANT"
+kill "$PLANT"
+wait "$PLANT" 2>/dev/null
+/usr/bin/python3 "$E2E/plant.py" netlink <<<"$FIRST"
+wait_for 20 bash -c "'$E2E/dek.py' '$KMS/kmip.db' '${VOLUMES[0]}' | '$E2E/secretscan.py' '$WORK/netlink.pcap' | grep -q ."
+search "one planted in a netlink message is found" 1 "$WORK/netlink.pcap"
+/usr/bin/python3 "$E2E/plant.py" dbus <<<"$FIRST"
+wait_for 20 bash -c "'$E2E/dek.py' '$KMS/kmip.db' '${VOLUMES[0]}' | '$E2E/secretscan.py' '$WORK/dbus.pcap' | grep -q ."
+search "one planted in a D-Bus message is found" 1 "$WORK/dbus.pcap"
+/usr/bin/python3 -c 'import os, signal, sys
+b = bytes.fromhex(sys.stdin.read()); os.kill(os.getpid(), signal.SIGABRT)' <<<"$FIRST" 2>/dev/null
+wait_for 20 bash -c "ls $WORK/core.*"
+search "one in a core dump is found" 1 "$WORK"
+rm -f "$WORK"/core.* "$WORK/netlink.pcap" "$WORK/dbus.pcap"
+FIRST=
+kill "$NLMON" "$BUSMON"
+wait "$NLMON" "$BUSMON" 2>/dev/null
+
+kill -ABRT "$DAEMON"
+wait "$DAEMON" 2>/dev/null
+check "vmcryptd leaves no core dump when it dies" bash -c "! ls $WORK/core.*"
+check "it starts again" daemon_start
+prints "and knows that the VM is on" '"power": ?"on"' vmcrypt --json vm show web
+check "the VM powers off" vmcrypt vm power-off web
+
+# servers come and go
+check "both key servers stop" kms_stop
+check "a VM whose key is cached powers on all the same" vmcrypt vm power-on web
+check "and off" vmcrypt vm power-off web
+KEK=$(vmcrypt --json vm show web | json home key)
+check "the key is dropped from the cache" vmcrypt key remove "$KEK" --force
+refuses "now it cannot power on, and the error names the servers" 8 'localhost|127\.0\.0\.1|kms' vmcrypt vm power-on web
+check "the second server alone comes back" kms_start --node 2
+check "it is asked in the first one's place" timeout 30 vmcrypt vm power-on web
+check "the VM powers off again" vmcrypt vm power-off web
+check "both servers are up" kms_start
+prints "all is well again" '5696' vmcrypt provider test kms
+
+# things that do not fit
+mkdir -p "$WORK/other"
+check "another VM is made" vmcrypt vm create other --dir "$WORK/other"
+check "with a disk" vmcrypt disk create other root --size 16M
+OTHER=$(vmcrypt --json vm show other | json disks 0 path)
+OTHER_KEK=$(vmcrypt --json vm show other | json disks 0 key)
+refuses "a disk of another VM cannot be attached" '*' 'belongs to|another VM' vmcrypt disk attach web "$OTHER"
+
+tampered()
+{
+	local what=$1 status=$2 pattern=$3 file=$4
+
+	shift 4
+	cp --sparse=always "$file" "$WORK/kept"
+	"$@" "$file"
+	vmcrypt vm reload other >/dev/null 2>&1
+	refuses "$what" "$status" "$pattern" vmcrypt vm power-on other
+	check "nothing is open" no_mapping
+	cp --sparse=always "$WORK/kept" "$file"
+	vmcrypt vm reload other >/dev/null 2>&1
+}
+
+tampered "a flipped bit in the bundle is named" 7 'bundle' "$WORK/other/other.vmcrypt" \
+	/usr/bin/python3 "$E2E/tamper.py" bundle-name
+tampered "a flipped bit in the bundle's wrapped DEK is named" 7 'altered|authentic' "$WORK/other/other.vmcrypt" \
+	/usr/bin/python3 "$E2E/tamper.py" bundle-wrapped
+tampered "a flipped bit in a disk's token is named" 7 'token|header' "$OTHER" \
+	/usr/bin/python3 "$E2E/tamper.py" token-wrapped
+check "put right, the VM powers on" vmcrypt vm power-on other
+check "and off again" vmcrypt vm power-off other
+
+check "the key is dropped from the cache" vmcrypt key remove "$OTHER_KEK" --force
+check "the key server's administrator revokes it" \
+	/usr/bin/python3 "$E2E/kmsadmin.py" "$KMS/ca.pem" /etc/vmcrypt/providers/kms/client.pem \
+	/etc/vmcrypt/providers/kms/client.key revoke "${OTHER_KEK#*/}"
+refuses "a key that is not active is refused, naming key and state" 6 "${OTHER_KEK#*/}.*(Compromised|Deactivated|not active)|(Compromised|Deactivated).*" \
+	vmcrypt vm power-on other
+check "no mapping is left" no_mapping
+
+check "a host with a stranger's certificate is set up" vmcrypt provider add kmip stranger --server localhost:5696 --ca "$KMS/ca.pem"
+check "it has the stranger's certificate" vmcrypt provider trust stranger import "$KMS/stranger.pem" "$KMS/stranger.key"
+cp -r "$WORK/web" "$WORK/moved"
+sed -i 's/"kms\//"nowhere\//g; s/"kms"/"nowhere"/g' "$WORK/moved/web.vmcrypt"
+check "the VM is unregistered" vmcrypt vm unregister web
+vmcrypt vm register "$WORK/moved/web.vmcrypt" >"$OUT" 2>&1 ||
+	diag "registering: $(cat "$OUT")"
+refuses "an unknown cluster name is named" '*' 'nowhere' vmcrypt vm power-on web
+vmcrypt vm unregister web >/dev/null 2>&1
+check "from its own bundle it registers" vmcrypt vm register "$WORK/web/web.vmcrypt"
+prints "and powers on with all that it had" 'found entry 1: second-light' guest web third-light
+
+check "vmcryptd stops" daemon_stop
+check "the key servers stop" kms_stop
+done_testing
