@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What goes into the system besides the programs. Included by the top Makefile:
+#
+#   make install-packaging [DESTDIR=...] [PREFIX=/usr]
+#   make activate-packaging		have the running system take it up (as root)
+#
+# systemd finds units below /usr/local too; polkit, the bus and the catalog look
+# in /usr and /etc only, so that these do not follow PREFIX.
+
+PREFIX			?= /usr/local
+SBINDIR			?= $(PREFIX)/sbin
+SYSTEMD_UNIT_DIR	?= $(PREFIX)/lib/systemd/system
+MODULES_LOAD_DIR	?= $(PREFIX)/lib/modules-load.d
+DBUS_POLICY_DIR		?= /usr/share/dbus-1/system.d
+DBUS_SERVICE_DIR	?= /usr/share/dbus-1/system-services
+POLKIT_ACTION_DIR	?= /usr/share/polkit-1/actions
+CATALOG_DIR		?= /usr/lib/systemd/catalog
+VMCRYPT_CONFIG_DIR	?= /etc/vmcrypt
+
+PACKAGING_DIR		:= $(dir $(lastword $(MAKEFILE_LIST)))
+
+.PHONY: install-packaging activate-packaging uninstall-packaging
+
+install-packaging:
+	install -d $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR) $(MODULES_LOAD_DIR) $(DBUS_POLICY_DIR) \
+		$(DBUS_SERVICE_DIR) $(POLKIT_ACTION_DIR) $(CATALOG_DIR) $(VMCRYPT_CONFIG_DIR))
+	sed 's#@SBINDIR@#$(SBINDIR)#g' $(PACKAGING_DIR)systemd/vmcryptd.service \
+		> $(DESTDIR)$(SYSTEMD_UNIT_DIR)/vmcryptd.service
+	chmod 0644 $(DESTDIR)$(SYSTEMD_UNIT_DIR)/vmcryptd.service
+	install -m 0644 $(PACKAGING_DIR)modules-load.d/vmcrypt.conf $(DESTDIR)$(MODULES_LOAD_DIR)/
+	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.conf $(DESTDIR)$(DBUS_POLICY_DIR)/
+	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.service $(DESTDIR)$(DBUS_SERVICE_DIR)/
+	install -m 0644 $(PACKAGING_DIR)polkit/org.vmcrypt1.policy $(DESTDIR)$(POLKIT_ACTION_DIR)/
+	install -m 0644 $(PACKAGING_DIR)journal/vmcrypt.catalog $(DESTDIR)$(CATALOG_DIR)/
+
+# Each step only where its service runs, so that it works in a container too.
+activate-packaging:
+	journalctl --update-catalog
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	if busctl status org.freedesktop.DBus > /dev/null 2>&1; then \
+		busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig; fi
+
+uninstall-packaging:
+	rm -f $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR)/vmcryptd.service \
+		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
+		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
+		$(CATALOG_DIR)/vmcrypt.catalog)
