@@ -135,6 +135,7 @@ host_env()
 {
 	local LAB_PATH LAB_NICS=$NICS LAB_TREE=$TREE LAB_BUILD=$BUILD
 	local LAB_NAME=$OPT_HOST LAB_ADDR=${OPT_ADDR%/*} LAB_KERNEL=$KVER
+	local LAB_KERNEL_IMAGE=$KIMAGE
 	local LAB_MODULES=$MODULE_ROOT/lib/modules/$KVER LAB_KEEP
 	local LAB_SYSTEMD=$OPT_SYSTEMD LAB_DBUS=$OPT_DBUS LAB_CWD=$PWD
 	local LAB_MODPROBE=$OPT_MODPROBE LAB_PROMPT=$PROMPT LAB_ROWS LAB_COLS
@@ -147,7 +148,7 @@ host_env()
 	[ -z "$PROMPT" ] || read -r LAB_ROWS LAB_COLS < <(stty size)
 	# busybox reads this too: plain quotes only
 	local name value
-	for name in PATH NICS TREE BUILD NAME ADDR KERNEL MODULES KEEP SYSTEMD \
+	for name in PATH NICS TREE BUILD NAME ADDR KERNEL KERNEL_IMAGE MODULES KEEP SYSTEMD \
 		DBUS CWD MODPROBE PROMPT ROWS COLS TERM HOSTS; do
 		name=LAB_$name
 		value=${!name}
@@ -425,7 +426,7 @@ job_run()
 	case $status in
 	125)
 		warn "host $OPT_HOST died; the end of its console:"
-		tail -n 30 "$STATE/serial.log" >&2
+		tail -n 60 "$STATE/serial.log" >&2
 		;;
 	124)
 		warn "no end after $limit s: killing it (what blocks is in $STATE/lab/dmesg)"
