@@ -12,6 +12,7 @@
 
 #define REQUEST_FIXED	1024	/* header with credentials */
 #define REQUEST_ITEM	1024	/* no item of ours is longer, ids and names included */
+#define LOCATE_MAX	65536	/* ids in one reply */
 #define SECRET_REPLY	(256u << 10)	/* a reply with keys is never longer: it goes to the secure heap */
 
 struct kmip_client {
@@ -439,7 +440,7 @@ int kmip_locate(struct kmip_client *c, const struct kmip_new_key *k, uint32_t ma
 		return rc;
 	kmip_req_locate(&c->req, k, max, offset);
 	rc = exchange_one(c, NULL, deadline, err);
-	if (!rc && kmip_parse_ids(&c->reply.items[0].payload, max, fn, data, err))
+	if (!rc && kmip_parse_ids(&c->reply.items[0].payload, max ? max : LOCATE_MAX, fn, data, err))
 		rc = bad_payload(c, err);
 	finish(c);
 	return rc;
@@ -558,6 +559,7 @@ static int not_active(const struct kmip_client *c, struct provider_key *k)
 static int take_state(struct kmip_client *c, const struct kmip_item *i, struct provider_key *k,
 		      struct kmip_attributes *a)
 {
+	provider_keys_clear(k, 1);
 	k->code = kmip_item_check(i, KMIP_GET_ATTRIBUTES, c->server->name, k->id, &k->err);
 	if (k->code == VMC_ENOKEY)
 		k->state = PKS_MISSING;
@@ -717,15 +719,6 @@ static int fetch_single(struct kmip_client *c, struct provider_key *k, bool mate
 	return rc;
 }
 
-static void forget(struct provider_key *k)
-{
-	secmem_free(k->material, PROVIDER_KEY_LEN);
-	k->material = NULL;
-	k->state = PKS_UNKNOWN;
-	k->code = VMC_EUNREACH;
-	k->err = (struct vmc_error)VMC_ERROR_INIT;
-}
-
 int kmip_fetch(struct kmip_client *c, struct provider_key **keys, size_t n, bool material,
 	       uint64_t deadline, struct vmc_error *err)
 {
@@ -736,8 +729,6 @@ int kmip_fetch(struct kmip_client *c, struct provider_key **keys, size_t n, bool
 
 	if (patience > c->set->request_timeout_ms)
 		patience = c->set->request_timeout_ms;
-	for (size_t i = 0; i < n; i++)
-		forget(keys[i]);
 	while (done < n && !rc) {
 		size = has_batch(c) ? c->set->batch : 1;
 		if (size > n - done)
@@ -757,7 +748,5 @@ int kmip_fetch(struct kmip_client *c, struct provider_key **keys, size_t n, bool
 		/* each message has its own time: a thousand keys take longer than one */
 		deadline = vmc_now_ms() + patience;
 	}
-	for (size_t i = done; i < n; i++)
-		forget(keys[i]);
 	return rc;
 }

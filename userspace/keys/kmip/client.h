@@ -63,7 +63,7 @@ int kmip_create(struct kmip_client *c, const struct kmip_new_key *k, uint64_t de
 int kmip_register(struct kmip_client *c, const struct kmip_new_key *k,
 		  const uint8_t key[PROVIDER_KEY_LEN], uint64_t deadline,
 		  char id[PROVIDER_KEY_ID_MAX + 1], struct vmc_error *err);
-/* Calls @fn for each; at most @max (which is also asked of the server). */
+/* Calls @fn for each; at most @max (which is also asked of the server; 0: all). */
 int kmip_locate(struct kmip_client *c, const struct kmip_new_key *k, uint32_t max, uint32_t offset,
 		int (*fn)(const char *id, void *data), void *data, uint64_t deadline,
 		struct vmc_error *err);
@@ -80,9 +80,9 @@ int kmip_get_wrapped(struct kmip_client *c, const char *id, const char *kek, uin
 /*
  * State, and material when @material is set, of @n keys, in messages of
  * settings.batch keys. Each key gets its own code, state and material
- * (secure heap). Returns 0 when every key has its answer (good or bad); else
- * an error of the connection, with the keys that have no answer marked by
- * code VMC_EUNREACH. The deadline is that of each message.
+ * (secure heap); what it had before is wiped. Returns 0 when every key has its
+ * answer (good or bad); else an error of the connection, and the keys that got
+ * no answer are as they were. The deadline is that of each message.
  */
 int kmip_fetch(struct kmip_client *c, struct provider_key **keys, size_t n, bool material,
 	       uint64_t deadline, struct vmc_error *err);

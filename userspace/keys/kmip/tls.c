@@ -164,6 +164,8 @@ static int load_ca(struct tls_context *c, const char *path, struct vmc_error *er
 	if (!path || access(path, F_OK))
 		return 0;
 	rc = cert_chain_load(path, &chain, err);
+	/* an intermediate CA, or the server's own certificate, may be all that is trusted */
+	X509_STORE_set_flags(SSL_CTX_get_cert_store(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
 	for (int i = 0; !rc && i < sk_X509_num(chain); i++)
 		if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ssl), sk_X509_value(chain, i)))
 			rc = vmc_fail(err, VMC_ENOMEM, "cannot use '%s': %s", path, ssl_reason());
@@ -290,7 +292,7 @@ static int fail_pin(const struct tls *t, const char *why, struct vmc_error *err)
 	}
 	code = vmc_fail(err, VMC_ETRUST, "key server %s presents the certificate '%s' with fingerprint sha256:%s, %s",
 			t->where, subject, fp, why);
-	vmc_hint(err, "compare the fingerprint with what the server's administrator tells you; if it is right: vmcrypt provider trust %s pin %s",
+	vmc_hint(err, "compare the fingerprint with what the server's administrator tells you; if it is right: vmcrypt provider trust %s pin --fingerprint %s",
 		 t->ctx->provider, fp);
 	return code;
 }

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The KEK cache is the kernel's; this brings into it what is missing, from the providers. See cache.h. */
+#include "cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK	256	/* keys in the secure heap at a time */
+
+int kek_id_split(const char *id, char provider[PROVIDER_NAME_MAX + 1],
+		 char key[PROVIDER_KEY_ID_MAX + 1], struct vmc_error *err)
+{
+	const char *slash = strchr(id, '/');
+	size_t n = slash ? slash - id : 0;
+	int code;
+
+	if (!n || n > PROVIDER_NAME_MAX || !slash[1] || strlen(slash + 1) > PROVIDER_KEY_ID_MAX) {
+		code = vmc_fail(err, VMC_EINVAL, "'%.255s' is not a key id", id);
+		vmc_hint(err, "a key id is PROVIDER/KEY, as 'vmcrypt key list' shows it");
+		return code;
+	}
+	memcpy(provider, id, n);
+	provider[n] = '\0';
+	snprintf(key, PROVIDER_KEY_ID_MAX + 1, "%s", slash + 1);
+	return 0;
+}
+
+/* Look in the kernel. 0 when @n is settled, well or not; 1 when its key must be fetched. */
+static int look(struct vmk *k, struct kek_need *n)
+{
+	struct vmk_kek kek;
+
+	memset(n->kcv, 0, sizeof(n->kcv));
+	n->was_cached = false;
+	n->err = (struct vmc_error)VMC_ERROR_INIT;
+	n->code = vmk_kek_get(k, n->id, &kek, &n->err);
+	if (n->code == VMC_ENOKEY)
+		return 1;
+	if (!n->code) {
+		memcpy(n->kcv, kek.kcv, sizeof(n->kcv));
+		n->was_cached = true;
+	}
+	return 0;
+}
+
+/* Into the kernel. Another thread may have been faster with the same key. */
+static int add(struct vmk *k, const char *id, const uint8_t *material, uint8_t kcv[VMK_KCV_LEN],
+	       struct vmc_error *err)
+{
+	struct vmk_kek kek;
+	int rc = vmk_kek_new(k, id, material, 0, kcv, err);
+
+	if (rc != VMC_EEXIST)
+		return rc;
+	rc = vmk_kek_get(k, id, &kek, err);
+	if (!rc)
+		memcpy(kcv, kek.kcv, VMK_KCV_LEN);
+	return rc;
+}
+
+/* Fetch up to CHUNK keys of one provider and hand them to the kernel. */
+static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **needs, size_t n)
+{
+	struct provider_key *keys = calloc(n, sizeof(*keys));
+	struct vmc_error err = VMC_ERROR_INIT;
+	char name[PROVIDER_NAME_MAX + 1];
+
+	for (size_t i = 0; keys && i < n; i++)
+		kek_id_split(needs[i]->id, name, keys[i].id, NULL);
+	if (keys)
+		p->ops->get(p, keys, n, &err);	/* each key tells for itself */
+	for (size_t i = 0; i < n; i++) {
+		struct kek_need *need = needs[i];
+
+		if (!keys) {
+			need->code = vmc_fail(&need->err, VMC_ENOMEM, "no memory for key '%s'", need->id);
+		} else if (keys[i].material) {
+			need->code = add(k, need->id, keys[i].material, need->kcv, &need->err);
+		} else if (keys[i].code) {
+			need->code = keys[i].code;
+			need->err = keys[i].err;
+		} else {
+			need->err = err;
+			need->code = err.code ? err.code :
+				     vmc_fail(&need->err, VMC_EINTERNAL, "provider '%s' gave no answer for key '%s'",
+					      p->name, keys[i].id);
+		}
+	}
+	if (keys)
+		provider_keys_clear(keys, n);
+	free(keys);
+}
+
+static void all_fail(struct kek_need **needs, size_t n, const struct vmc_error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		needs[i]->code = err->code;
+		needs[i]->err = *err;
+	}
+}
+
+/* Nobody answered for any of them. */
+static bool out_of_reach(struct kek_need **needs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (needs[i]->code != VMC_EUNREACH && needs[i]->code != VMC_ETIMEDOUT &&
+		    needs[i]->code != VMC_ETRUST)
+			return false;
+	return true;
+}
+
+/* All @needs are of the same provider. */
+static void fetch_group(struct vmk *k, struct providers *ps, const char *provider,
+			struct kek_need **needs, size_t n)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct provider *p;
+	size_t size;
+
+	if (providers_get(ps, provider, &p, &err)) {
+		all_fail(needs, n, &err);
+		return;
+	}
+	for (size_t i = 0; i < n; i += size) {
+		size = n - i < CHUNK ? n - i : CHUNK;
+		fetch_chunk(k, p, needs + i, size);
+		if (out_of_reach(needs + i, size)) {
+			/* do not wait for the deadline once per chunk */
+			all_fail(needs + i + size, n - i - size, &needs[i]->err);
+			break;
+		}
+	}
+	provider_put(p);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return strcmp((*(struct kek_need *const *)a)->id, (*(struct kek_need *const *)b)->id);
+}
+
+static size_t provider_len(const char *id)
+{
+	return strchr(id, '/') - id;
+}
+
+/* Sorted by id, so that those of one provider lie together, and so do repetitions of one key. */
+static void fetch_sorted(struct vmk *k, struct providers *ps, struct kek_need **m, size_t n)
+{
+	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1];
+	size_t end;
+
+	for (size_t i = 0; i < n; i = end) {
+		size_t len = provider_len(m[i]->id);
+
+		for (end = i + 1; end < n && !strncmp(m[end]->id, m[i]->id, len + 1); )
+			end++;
+		kek_id_split(m[i]->id, provider, key, NULL);
+		fetch_group(k, ps, provider, m + i, end - i);
+	}
+}
+
+/* @needs that repeat an earlier id get its result. */
+static size_t unique(struct kek_need **m, size_t n)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!left || strcmp(m[left - 1]->id, m[i]->id))
+			m[left++] = m[i];
+	return left;
+}
+
+static void copy_results(struct kek_need *needs, size_t n, struct kek_need **m, size_t n_missing)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct kek_need *need = &needs[i], **hit;
+
+		hit = bsearch(&need, m, n_missing, sizeof(*m), by_id);
+		if (!hit || *hit == need)
+			continue;
+		need->code = (*hit)->code;
+		need->err = (*hit)->err;
+		memcpy(need->kcv, (*hit)->kcv, sizeof(need->kcv));
+	}
+}
+
+int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, size_t n,
+		 struct vmc_error *err)
+{
+	struct kek_need **missing = calloc(n ? n : 1, sizeof(*missing));
+	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1];
+	size_t n_missing = 0;
+
+	if (!missing)
+		return vmc_fail(err, VMC_ENOMEM, "no memory for %zu keys", n);
+	for (size_t i = 0; i < n; i++) {
+		struct kek_need *need = &needs[i];
+
+		need->err = (struct vmc_error)VMC_ERROR_INIT;
+		need->code = kek_id_split(need->id, provider, key, &need->err);
+		if (!need->code && look(k, need))
+			missing[n_missing++] = need;
+	}
+	qsort(missing, n_missing, sizeof(*missing), by_id);
+	n_missing = unique(missing, n_missing);
+	fetch_sorted(k, ps, missing, n_missing);
+	copy_results(needs, n, missing, n_missing);
+	free(missing);
+	for (size_t i = 0; i < n; i++) {
+		if (!needs[i].code)
+			continue;
+		if (err)
+			*err = needs[i].err;
+		return needs[i].code;
+	}
+	return 0;
+}
+
+int cache_create(struct vmk *k, struct providers *ps, const char *provider, const char *label,
+		 char id[VMK_KEK_ID_MAX + 1], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err)
+{
+	struct provider_key key = { .code = 0 };
+	struct provider *p;
+	int rc;
+
+	rc = providers_get(ps, provider, &p, err);
+	if (rc)
+		return rc;
+	rc = p->ops->create(p, label, key.id, err);
+	if (!rc)
+		rc = p->ops->get(p, &key, 1, err);
+	if (!rc) {
+		snprintf(id, VMK_KEK_ID_MAX + 1, "%s/%s", p->name, key.id);
+		rc = add(k, id, key.material, kcv, err);
+	}
+	provider_keys_clear(&key, 1);
+	provider_put(p);
+	return rc;
+}
