@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* "vmcrypt doctor": everything that must be right, and what to type where it is not. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "../lib/config.h"
+#include "../lib/util.h"
+#include "bus.h"
+#include "checks.h"
+#include "out.h"
+#include "provider.h"
+#include "table.h"
+#include "verbs.h"
+#include "version.h"
+
+/* What c->err says, as a finding. */
+static void add_error(struct cli *c, json_t *list, const char *check, enum finding result)
+{
+	finding_add(list, check, result, c->err.hint, "%s", c->err.text);
+}
+
+static pid_t daemon_pid(struct cli *c)
+{
+	sd_bus_creds *creds = NULL;
+	pid_t pid = 0;
+
+	if (sd_bus_get_name_creds(c->bus, BUS_NAME, SD_BUS_CREDS_PID, &creds) < 0 ||
+	    sd_bus_creds_get_pid(creds, &pid) < 0)
+		pid = 0;
+	sd_bus_creds_unref(creds);
+	return pid;
+}
+
+static size_t secure_heap(json_t *list)
+{
+	struct vmc_config cfg;
+	struct vmc_error err;
+
+	if (!config_load(&cfg, NULL, &err)) {
+		finding_add(list, "configuration", FIND_OK, "", "the configuration can be read");
+		return cfg.secure_heap;
+	}
+	finding_add(list, "configuration", err.code == VMC_EPERM ? FIND_WARN : FIND_FAIL,
+		    err.code == VMC_EPERM ? "sudo vmcrypt doctor" : err.hint, "%s", err.text);
+	return 1 << 20;
+}
+
+/* Bus and daemon; false when there is no daemon to ask more. */
+static bool check_daemon(struct cli *c, json_t *list)
+{
+	VMC_CLEANUP(free_string) char *version = NULL;
+	size_t heap = secure_heap(list);
+
+	if (bus_connect(c)) {
+		add_error(c, list, "bus", FIND_FAIL);
+		return false;
+	}
+	finding_add(list, "bus", FIND_OK, "", "connected");
+	if (bus_property(c, BUS_ROOT, IFACE_MANAGER, "Version", &version)) {
+		add_error(c, list, "daemon", FIND_FAIL);
+		return false;
+	}
+	if (strcmp(version, VMCRYPT_VERSION))
+		finding_add(list, "daemon", FIND_WARN, "systemctl restart vmcryptd",
+			    "vmcryptd is version %s, this is %s", version, VMCRYPT_VERSION);
+	else
+		finding_add(list, "daemon", FIND_OK, "", "vmcryptd is running, version %s", version);
+	checks_memlock(list, "", daemon_pid(c), heap);
+	return true;
+}
+
+static void check_certificate(json_t *list, const char *check, const char *whose, const json_t *days,
+			      const char *fix)
+{
+	json_int_t left = json_integer_value(days);
+
+	if (!json_is_integer(days))
+		return;
+	if (left < 0)
+		finding_add(list, check, FIND_FAIL, fix, "%s has expired", whose);
+	else if (left < 30)
+		finding_add(list, check, FIND_WARN, fix, "%s expires in %lld days", whose,
+			    (long long)left);
+}
+
+static void check_server(json_t *list, const char *check, const char *name, const json_t *server,
+			 bool reachable)
+{
+	const char *host = json_string_value(json_object_get(server, "host")) ?: "?";
+	char fix[256], whose[320];
+
+	snprintf(fix, sizeof(fix), "vmcrypt provider test %s, once the server is up again", name);
+	if (!json_is_true(json_object_get(server, "ok")))
+		/* one server of several that is down is no emergency */
+		finding_add(list, check, reachable ? FIND_WARN : FIND_FAIL, fix, "server %s: %s", host,
+			    json_string_value(json_object_get(server, "error")) ?: "does not work");
+	snprintf(whose, sizeof(whose), "the certificate of server %s", host);
+	check_certificate(list, check, whose, json_object_get(server, "cert_days_left"),
+			  "have the key server's side renew it");
+}
+
+static void check_provider(struct cli *c, json_t *list, const char *name)
+{
+	char check[96], fix[256];
+	json_t *report = NULL, *server, *client;
+	bool reachable;
+	size_t i;
+
+	snprintf(check, sizeof(check), "provider %s", name);
+	if (provider_json(c, &report, name, "Test")) {
+		add_error(c, list, check, FIND_FAIL);
+		return;
+	}
+	reachable = json_is_true(json_object_get(report, "reachable"));
+	if (reachable)
+		finding_add(list, check, FIND_OK, "", "answers");
+	json_array_foreach(json_object_get(report, "servers"), i, server)
+		check_server(list, check, name, server, reachable);
+	snprintf(fix, sizeof(fix), "vmcrypt provider trust %s csr > %s.csr", name, name);
+	client = json_object_get(report, "client_cert");
+	if (json_is_object(client))
+		check_certificate(list, check, "the certificate of this host",
+				  json_object_get(client, "days_left"), fix);
+	else
+		finding_add(list, check, FIND_FAIL, fix, "this host has no certificate for it");
+	json_decref(report);
+}
+
+static void check_providers(struct cli *c, json_t *list)
+{
+	json_t *providers = NULL, *p;
+	bool has_default = false;
+	size_t i;
+
+	if (bus_json(c, &providers, BUS_ROOT, IFACE_MANAGER, "ListProviders", "")) {
+		add_error(c, list, "providers", FIND_FAIL);
+		return;
+	}
+	json_array_foreach(providers, i, p) {
+		has_default |= json_is_true(json_object_get(p, "default"));
+		check_provider(c, list, json_string_value(json_object_get(p, "name")) ?: "?");
+	}
+	if (!json_array_size(providers))
+		finding_add(list, "providers", FIND_WARN,
+			    "vmcrypt provider add kmip NAME --server HOST --default",
+			    "there is no key provider yet");
+	else if (!has_default)
+		finding_add(list, "providers", FIND_WARN, "vmcrypt provider default NAME",
+			    "no provider is the default: every 'vm create' must name one");
+	json_decref(providers);
+}
+
+static void check_vms(struct cli *c, json_t *list)
+{
+	json_t *vms = NULL, *vm;
+	size_t i, bad = 0;
+	char fix[160] = "";
+
+	if (bus_json(c, &vms, BUS_ROOT, IFACE_MANAGER, "ListVMs", "")) {
+		add_error(c, list, "VMs", FIND_FAIL);
+		return;
+	}
+	json_array_foreach(vms, i, vm) {
+		const char *state = json_string_value(json_object_get(vm, "key_state"));
+
+		if (state && strcmp(state, "ok") && !bad++)
+			snprintf(fix, sizeof(fix), "vmcrypt vm show %s; vmcrypt vm unlock --all",
+				 json_string_value(json_object_get(vm, "name")) ?: "VM");
+	}
+	if (bad)
+		finding_add(list, "VMs", FIND_WARN, fix, "%zu of %zu VMs lack keys", bad,
+			    json_array_size(vms));
+	else
+		finding_add(list, "VMs", FIND_OK, "", "%zu registered, none lacks keys",
+			    json_array_size(vms));
+	json_decref(vms);
+}
+
+static void check_jobs(struct cli *c, json_t *list)
+{
+	json_t *jobs = NULL;
+
+	if (bus_json(c, &jobs, BUS_ROOT, IFACE_MANAGER, "ListJobs", ""))
+		add_error(c, list, "jobs", FIND_FAIL);
+	else if (json_array_size(jobs))
+		finding_add(list, "jobs", FIND_WARN, "vmcrypt job list",
+			    "%zu jobs are half done: they resume when vmcryptd starts",
+			    json_array_size(jobs));
+	else
+		finding_add(list, "jobs", FIND_OK, "", "none was left half done");
+	json_decref(jobs);
+}
+
+static void show(const json_t *list)
+{
+	bool colour = out_colour(stdout);
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach(list, i, f) {
+		const char *result = json_string_value(json_object_get(f, "result"));
+		const char *fix = json_string_value(json_object_get(f, "fix"));
+		enum style s = !strcmp(result, "ok") ? STYLE_GOOD :
+			       !strcmp(result, "warn") ? STYLE_WARN : STYLE_BAD;
+
+		printf("%s%-4s%s  ", style_on(s, colour), result, style_off(s, colour));
+		text_print(stdout, json_string_value(json_object_get(f, "check")), false);
+		fputs(": ", stdout);
+		text_print(stdout, json_string_value(json_object_get(f, "text")), false);
+		putchar('\n');
+		if (fix && *fix) {
+			fputs("      -> ", stdout);
+			text_print(stdout, fix, false);
+			putchar('\n');
+		}
+	}
+	printf("%zu ok, %zu to look at, %zu wrong\n", findings_count(list, "ok"),
+	       findings_count(list, "warn"), findings_count(list, "fail"));
+}
+
+int verb_doctor(struct cli *c)
+{
+	json_t *list = json_array(), *o;
+	struct utsname u;
+
+	uname(&u);
+	checks_kernel(list, "", u.release);
+	if (check_daemon(c, list)) {
+		check_providers(c, list);
+		check_vms(c, list);
+		check_jobs(c, list);
+	}
+	if (findings_count(list, "fail"))
+		c->exit_status = vmc_code_exit(VMC_EIO);
+	if (c->json) {
+		o = json_pack("{s:b, s:O}", "ok", !c->exit_status, "checks", list);
+		out_json(o);
+		json_decref(o);
+	} else {
+		show(list);
+	}
+	json_decref(list);
+	return 0;
+}

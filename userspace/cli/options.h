@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every option of vmcrypt, once. The parser, the help and the completion all
+ * read this table.
+ */
+#ifndef VMC_CLI_OPTIONS_H
+#define VMC_CLI_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum opt_type {
+	TYPE_FLAG,		/* takes no value */
+	TYPE_TEXT,
+	TYPE_LIST,		/* text that may be given several times */
+	TYPE_CHOICE,		/* one of the words of the metavar, which '|' parts */
+	TYPE_SIZE,		/* bytes; 10G, 512M */
+	TYPE_COUNT,		/* 1 .. 4294967295 */
+	TYPE_PATH,		/* made absolute, for the daemon has another folder */
+};
+
+/*
+ * X(id, name, type, metavar, help)
+ * The metavar also tells the completion what to offer; see complete.c.
+ */
+#define CLI_OPTIONS(X) \
+	X(SERVER, "server", TYPE_LIST, "HOST[:PORT]", \
+	  "a KMIP server, port 5696 unless given; repeat it for each server of the cluster") \
+	X(CA, "ca", TYPE_PATH, "FILE", \
+	  "trust servers whose certificate this CA (PEM) signed") \
+	X(USERNAME, "username", TYPE_TEXT, "TEXT", \
+	  "user name to send to the servers, for those that want one beside the certificate") \
+	X(TLS_MIN, "tls-min", TYPE_CHOICE, "1.2|1.3", \
+	  "refuse servers that speak only an older TLS (default 1.2)") \
+	X(DEFAULT, "default", TYPE_FLAG, "", \
+	  "make it the provider of new VMs that name none") \
+	X(FINGERPRINT, "fingerprint", TYPE_TEXT, "SHA256", \
+	  "trust the server certificate with this SHA-256 fingerprint, and no other") \
+	X(DIR, "dir", TYPE_PATH, "DIR", \
+	  "existing folder that gets the bundle NAME.vmcrypt and the volumes") \
+	X(PROVIDER, "provider", TYPE_TEXT, "PROVIDER", \
+	  "key provider to make the keys on (default: the default provider)") \
+	X(UUID, "uuid", TYPE_TEXT, "UUID", \
+	  "id of the VM, for instance libvirt's (default: a new one)") \
+	X(HOME_SIZE, "home-size", TYPE_SIZE, "SIZE", \
+	  "size of the home volume (default: home_size of vmcrypt.conf, 64M)") \
+	X(FROM_HEADERS, "from-headers", TYPE_FLAG, "", \
+	  "FILE is a volume, not a bundle: read the VM from the headers of its volumes") \
+	X(EXEC, "exec", TYPE_FLAG, "", \
+	  "run the command after '--' on the opened volumes; power the VM off when it ends") \
+	X(ALL, "all", TYPE_FLAG, "", "all registered VMs") \
+	X(SHALLOW, "shallow", TYPE_FLAG, "", \
+	  "new key encryption key, data untouched; VMs may be on") \
+	X(DEEP, "deep", TYPE_FLAG, "", \
+	  "new data key, every block is written anew; the VM must be off") \
+	X(DISK, "disk", TYPE_TEXT, "DISK", \
+	  "only this disk (default: home volume and all disks)") \
+	X(SIZE, "size", TYPE_SIZE, "SIZE", "size of the disk as the guest sees it: 512M, 20G") \
+	X(PATH, "path", TYPE_PATH, "FILE", \
+	  "image file or block device (default: NAME-DISK.img in the VM's folder)") \
+	X(DM_FLAGS, "dm-flags", TYPE_TEXT, "FLAGS", \
+	  "dm-crypt flags, comma separated: no_read_workqueue, no_write_workqueue, " \
+	  "same_cpu_crypt, submit_from_crypt_cpus, allow_discards, high_priority; '' for none") \
+	X(SOURCE, "source", TYPE_PATH, "FILE", "the unencrypted image to take the data from") \
+	X(FORMAT, "format", TYPE_CHOICE, "raw|qcow2", "format of the source (default: probed)") \
+	X(KEEP_SOURCE, "keep-source", TYPE_FLAG, "", \
+	  "keep the unencrypted source (default: removed once the copy is checked)") \
+	X(RATE, "rate", TYPE_SIZE, "SIZE", "copy at most this many bytes a second") \
+	X(DESTROY, "destroy", TYPE_FLAG, "", \
+	  "destroy the key on its provider too; data under it is lost for ever") \
+	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it") \
+	X(LIMIT, "limit", TYPE_COUNT, "N", "at most N events, the newest (default 50)") \
+	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
+	X(JSON, "json", TYPE_FLAG, "", \
+	  "print the result, or the error, as one JSON value on standard output") \
+	X(PROGRESS_JSON, "progress-json", TYPE_FLAG, "", \
+	  "print progress as JSON lines on standard error") \
+	X(HELP, "help", TYPE_FLAG, "", "print help for the verb and stop") \
+	X(VERSION, "version", TYPE_FLAG, "", "print the version and stop")
+
+enum opt_id {
+#define X(id, name, type, metavar, help) OPT_##id,
+	CLI_OPTIONS(X)
+#undef X
+	OPT__N
+};
+
+#define OPT_BIT(id)	(UINT64_C(1) << OPT_##id)
+
+/* Options that every verb takes. */
+#define OPTS_GLOBAL \
+	(OPT_BIT(JSON) | OPT_BIT(PROGRESS_JSON) | OPT_BIT(HELP) | OPT_BIT(VERSION))
+
+struct opt_def {
+	const char *name;
+	enum opt_type type;
+	const char *metavar;
+	const char *help;
+};
+
+extern const struct opt_def opt_defs[OPT__N];
+
+/* OPT__N when there is none of that name (without the dashes). */
+enum opt_id opt_find(const char *name, size_t len);
+
+#endif

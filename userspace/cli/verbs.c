@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "verbs.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define O(id) OPT_BIT(id)
+
+const struct verb verbs[] = {
+	{ "provider add kmip NAME",
+	  O(SERVER) | O(CA) | O(USERNAME) | O(TLS_MIN) | O(DEFAULT), O(SERVER),
+	  "add a KMIP key management server, or a cluster of them",
+	  "NAME is what the bundles of VMs record: give a cluster the same name on every "
+	  "host. All servers of one provider must hold the same keys. Next come the two "
+	  "directions of trust: 'provider trust NAME csr' and 'provider trust NAME pin'.",
+	  verb_provider_add_kmip },
+	{ "provider list", 0, 0, "list the key providers of this host", NULL,
+	  verb_provider_list },
+	{ "provider show PROVIDER", 0, 0, "show one provider: servers, certificates, health",
+	  NULL, verb_provider_show },
+	{ "provider test PROVIDER", 0, 0, "talk to every server of a provider and report",
+	  "Exit status 8 when no server can be used.", verb_provider_test },
+	{ "provider default PROVIDER", 0, 0, "make it the provider of new VMs that name none",
+	  NULL, verb_provider_default },
+	{ "provider remove PROVIDER", 0, 0, "forget a provider and this host's credentials for it",
+	  "The keys stay on the servers. VMs under them can be powered on while their keys "
+	  "are still cached, that is until the next reboot.", verb_provider_remove },
+	{ "provider trust PROVIDER csr", 0, 0,
+	  "make a private key on this host; print a certificate request for it",
+	  "Have the request signed on the key server's side, then 'trust PROVIDER upload FILE'. "
+	  "The private key never leaves this host.", verb_trust_csr },
+	{ "provider trust PROVIDER self-signed", 0, 0,
+	  "make a private key on this host; print a self-signed certificate",
+	  "For servers that are told to trust one certificate instead of a CA.",
+	  verb_trust_self_signed },
+	{ "provider trust PROVIDER upload FILE", 0, 0,
+	  "install the signed certificate (PEM) that came back for the request", NULL,
+	  verb_trust_upload },
+	{ "provider trust PROVIDER import CERT KEYFILE", 0, 0,
+	  "install a certificate and private key (both PEM) made by the key server",
+	  "For servers that hand out both. Delete KEYFILE afterwards.", verb_trust_import },
+	{ "provider trust PROVIDER show", 0, 0,
+	  "show the certificates that the servers present, with fingerprints", NULL,
+	  verb_trust_show },
+	{ "provider trust PROVIDER pin", O(FINGERPRINT) | O(CA), 0,
+	  "trust the servers by a fingerprint, or by the CA that signed for them",
+	  "Compare the fingerprint of 'provider trust PROVIDER show' with the one that the key "
+	  "server's administrator reads to you. Exactly one of --fingerprint and --ca.",
+	  verb_trust_pin },
+
+	{ "vm create NAME", O(DIR) | O(PROVIDER) | O(UUID) | O(HOME_SIZE), O(DIR),
+	  "make an encrypted VM: its key, bundle and home volume", NULL, verb_vm_create },
+	{ "vm register FILE", O(FROM_HEADERS), 0,
+	  "make a VM known to this host from its bundle NAME.vmcrypt",
+	  "With --from-headers, FILE is one of the VM's volumes and the bundle is made anew from "
+	  "the headers of the volumes beside it: for when the bundle is lost.",
+	  verb_vm_register },
+	{ "vm unregister VM", 0, 0, "forget a VM that is off; its files stay", NULL,
+	  verb_vm_unregister },
+	{ "vm reload VM", 0, 0, "read the bundle again and fetch missing keys", NULL,
+	  verb_vm_reload },
+	{ "vm power-on VM", O(EXEC), 0,
+	  "fetch keys that are missing, open the volumes, mount home",
+	  "With --exec, run COMMAND with VMCRYPT_VM, VMCRYPT_HOME and VMCRYPT_DISK_<NAME> in the "
+	  "environment and {home} and {disk:NAME} replaced in its arguments, pass signals on to it, "
+	  "power the VM off when it ends, and exit with its status.", verb_vm_power_on },
+	{ "vm power-off VM", 0, 0, "unmount home, close the volumes, drop the keys from dm-crypt",
+	  NULL, verb_vm_power_off },
+	{ "vm show VM", 0, 0, "show a VM: power, key state, volumes and their keys", NULL,
+	  verb_vm_show },
+	{ "vm list", 0, 0, "list the registered VMs", NULL, verb_vm_list },
+	{ "vm unlock [VM...]", O(ALL), 0,
+	  "fetch the keys of VMs in one go, as after a reboot", "Name VMs, or give --all.",
+	  verb_vm_unlock },
+	{ "vm recrypt [VM...]", O(SHALLOW) | O(DEEP) | O(ALL) | O(PROVIDER) | O(DISK), 0,
+	  "change keys: --shallow the key encryption key, --deep the data key too",
+	  "--shallow takes VMs or --all, and --provider to move them to another one. --deep takes "
+	  "one VM, which is off, and --disk. Both can be stopped and resume. Copies of old headers "
+	  "open with the old key until that is destroyed; only --deep changes what encrypts the data.",
+	  verb_vm_recrypt },
+
+	{ "disk create VM NAME", O(SIZE) | O(PATH) | O(PROVIDER) | O(DM_FLAGS), O(SIZE),
+	  "make an empty encrypted disk", NULL, verb_disk_create },
+	{ "disk attach VM FILE", 0, 0, "add an existing encrypted disk of this VM", NULL,
+	  verb_disk_attach },
+	{ "disk detach VM DISK", 0, 0, "take a disk out of a VM; its file stays", NULL,
+	  verb_disk_detach },
+	{ "disk encrypt VM NAME",
+	  O(SOURCE) | O(FORMAT) | O(PATH) | O(PROVIDER) | O(DM_FLAGS) | O(KEEP_SOURCE) | O(RATE),
+	  O(SOURCE), "make an encrypted disk from an unencrypted image",
+	  "The VM must be off. The copy is checked before the source is removed; removal does not "
+	  "wipe what the storage below still holds. Stopped work resumes.", verb_disk_encrypt },
+	{ "disk open VM DISK", 0, 0, "open one disk and print its device", NULL, verb_disk_open },
+	{ "disk close VM DISK", 0, 0, "close one disk", NULL, verb_disk_close },
+	{ "disk set VM DISK", O(DM_FLAGS), O(DM_FLAGS), "set the dm-crypt flags of a disk",
+	  "They count from the next time the disk is opened.", verb_disk_set },
+	{ "disk list VM", 0, 0, "list the disks of a VM", NULL, verb_disk_list },
+
+	{ "key list", 0, 0, "list the keys this host knows and whether they are cached", NULL,
+	  verb_key_list },
+	{ "key status", 0, 0, "show which volume of which VM is under which key", NULL,
+	  verb_key_status },
+	{ "key show KEY", 0, 0, "show one key and its state on the provider", NULL,
+	  verb_key_show },
+	{ "key remove KEY", O(DESTROY) | O(FORCE), 0, "drop a key from this host's cache",
+	  "Refused while a VM uses it, unless --force.", verb_key_remove },
+
+	{ "job list", 0, 0, "list stopped jobs that resume at the next start of vmcryptd", NULL,
+	  verb_job_list },
+	{ "job abandon JOB", 0, 0, "roll a stopped job back", NULL, verb_job_abandon },
+	{ "event list", O(LIMIT) | O(FOLLOW), 0, "list what happened, newest last",
+	  "With --follow and --json, one JSON object a line.", verb_event_list },
+	{ "status", 0, 0, "show module, daemon, providers and VMs at a glance", NULL,
+	  verb_status },
+	{ "doctor", 0, 0, "check this host; for each finding say what to type",
+	  "Exit status 0 when nothing failed, 10 otherwise; warnings do not count.",
+	  verb_doctor },
+	{ "version", 0, 0, "print the versions of client, daemon and module", NULL,
+	  verb_version },
+	{ "help [TOPIC...]", 0, 0, "explain a verb family or a verb", NULL, verb_help },
+};
+
+const size_t n_verbs = sizeof(verbs) / sizeof(verbs[0]);
+
+size_t pattern_split(const char *p, struct pattern_word w[OPERANDS_MAX])
+{
+	size_t n = 0;
+
+	while (*p && n < OPERANDS_MAX) {
+		struct pattern_word *word = &w[n++];
+		size_t len = strcspn(p, " ");
+		const char *next = p + len;
+
+		memset(word, 0, sizeof(*word));
+		if (*p == '[') {
+			word->optional = true;
+			p++;
+			len -= 2;
+		}
+		if (len > 3 && !memcmp(p + len - 3, "...", 3)) {
+			word->repeated = true;
+			len -= 3;
+		}
+		word->text = p;
+		word->len = len;
+		word->operand = isupper((unsigned char)*p);
+		p = next + strspn(next, " ");
+	}
+	return n;
+}
+
+static bool word_is(const struct pattern_word *w, const char *s)
+{
+	return strlen(s) == w->len && !memcmp(s, w->text, w->len);
+}
+
+bool verb_has_prefix(const struct verb *v, const char *const *words, size_t n)
+{
+	struct pattern_word w[OPERANDS_MAX];
+	size_t n_pat = pattern_split(v->pattern, w), i;
+
+	for (i = 0; i < n; i++) {
+		if (i >= n_pat)
+			return n_pat && w[n_pat - 1].repeated;
+		if (w[i].repeated)
+			return true;
+		if (!w[i].operand && !word_is(&w[i], words[i]))
+			return false;
+	}
+	return true;
+}
+
+/* How many literal words a verb has in common with what was typed. */
+static size_t literals_matched(const struct verb *v, const struct args *a)
+{
+	struct pattern_word w[OPERANDS_MAX];
+	size_t n = pattern_split(v->pattern, w), i, matched = 0;
+
+	for (i = 0; i < n && i < a->n_words; i++) {
+		if (w[i].operand)
+			continue;
+		if (!word_is(&w[i], a->words[i]))
+			break;
+		matched = i + 1;
+	}
+	return matched;
+}
+
+static bool all_literals(const struct verb *v, const struct args *a)
+{
+	struct pattern_word w[OPERANDS_MAX];
+	size_t n = pattern_split(v->pattern, w), i;
+
+	for (i = 0; i < n; i++)
+		if (!w[i].operand && (i >= a->n_words || !word_is(&w[i], a->words[i])))
+			return false;
+	return true;
+}
+
+/* Join the first @n typed words. */
+static void join_words(const struct args *a, size_t n, char *out, size_t size)
+{
+	size_t i, used = 0;
+
+	*out = '\0';
+	for (i = 0; i < n && used < size; i++)
+		used += snprintf(out + used, size - used, "%s%s", i ? " " : "", a->words[i]);
+}
+
+/*
+ * No verb fits: @good words were right, the next is missing or wrong. Name it,
+ * and the nearest literal that could have stood there.
+ */
+static int no_such_verb(const struct args *a, size_t good, struct vmc_error *err)
+{
+	char names[64][24], typed[160], said[160];
+	const char *list[64], *near;
+	size_t i, n = 0;
+
+	for (i = 0; i < n_verbs && n < 64; i++) {
+		struct pattern_word w[OPERANDS_MAX];
+		size_t n_pat = pattern_split(verbs[i].pattern, w);
+
+		if (n_pat <= good || w[good].operand || !verb_has_prefix(&verbs[i], a->words, good))
+			continue;
+		snprintf(names[n], sizeof(names[n]), "%.*s", (int)w[good].len, w[good].text);
+		list[n] = names[n];
+		n++;
+	}
+	join_words(a, good, said, sizeof(said));
+	if (a->n_words <= good) {
+		vmc_fail(err, VMC_EINVAL, "'%s' is not complete", *said ? said : "vmcrypt");
+		vmc_hint(err, "'vmcrypt %s%s--help' lists what may follow", said, *said ? " " : "");
+		return VMC_EINVAL;
+	}
+	join_words(a, good + 1, typed, sizeof(typed));
+	vmc_fail(err, VMC_EINVAL, "unknown verb '%s'", typed);
+	near = nearest_word(a->words[good], list, n);
+	if (near)
+		vmc_hint(err, "did you mean '%s%s%s'?", said, *said ? " " : "", near);
+	else
+		vmc_hint(err, "'vmcrypt %s%s--help' lists the verbs there are", said,
+			 *said ? " " : "");
+	return VMC_EINVAL;
+}
+
+/* Collect the operands: those words that stand where the pattern has upper case. */
+static int take_operands(struct cli *c, struct vmc_error *err)
+{
+	struct pattern_word w[OPERANDS_MAX];
+	size_t n = pattern_split(c->verb->pattern, w), i;
+	bool more = n && w[n - 1].repeated;
+	const struct args *a = &c->args;
+
+	for (i = 0; i < n; i++) {
+		if (i < a->n_words || w[i].optional)
+			continue;
+		vmc_fail(err, VMC_EINVAL, "'%s' needs %.*s", c->verb->pattern, (int)w[i].len,
+			 w[i].text);
+		vmc_hint(err, "usage: vmcrypt %s; 'vmcrypt help' with these words tells more",
+			 c->verb->pattern);
+		return VMC_EINVAL;
+	}
+	if (a->n_words > n && !more) {
+		vmc_fail(err, VMC_EINVAL, "'%s' is one word too many", a->words[n]);
+		vmc_hint(err, "usage: vmcrypt %s", c->verb->pattern);
+		return VMC_EINVAL;
+	}
+	for (i = 0; i < a->n_words; i++) {
+		if (i < n && !w[i].operand)
+			continue;
+		if (!*a->words[i])
+			return vmc_fail(err, VMC_EINVAL, "%.*s must not be empty",
+					(int)w[i < n ? i : n - 1].len, w[i < n ? i : n - 1].text);
+		c->operands[c->n_operands++] = a->words[i];
+	}
+	return 0;
+}
+
+static int check_options(const struct cli *c, struct vmc_error *err)
+{
+	uint64_t foreign = c->args.given & ~(c->verb->options | OPTS_GLOBAL);
+	uint64_t missing = c->verb->required & ~c->args.given;
+	int i;
+
+	for (i = 0; i < OPT__N; i++) {
+		if (foreign >> i & 1) {
+			vmc_fail(err, VMC_EINVAL, "'%s' has no option '--%s'", c->verb->pattern,
+				 opt_defs[i].name);
+			vmc_hint(err, "add --help to see the options it has");
+			return VMC_EINVAL;
+		}
+		if (missing >> i & 1)
+			return vmc_fail(err, VMC_EINVAL, "'%s' needs the option '--%s %s' (%s)",
+					c->verb->pattern, opt_defs[i].name, opt_defs[i].metavar,
+					opt_defs[i].help);
+	}
+	if (c->args.command && !args_has(&c->args, OPT_EXEC)) {
+		vmc_fail(err, VMC_EINVAL, "words after '--' have no meaning without --exec");
+		vmc_hint(err, "vmcrypt vm power-on VM --exec -- COMMAND");
+		return VMC_EINVAL;
+	}
+	return 0;
+}
+
+int verb_find(struct cli *c, struct vmc_error *err)
+{
+	size_t i, m, best = 0;
+	int r;
+
+	for (i = 0; i < n_verbs; i++) {
+		m = literals_matched(&verbs[i], &c->args);
+		if (m > best)
+			best = m;
+		if (all_literals(&verbs[i], &c->args))
+			c->verb = &verbs[i];
+	}
+	if (!c->verb) {
+		/* "provider trust kms1" is right so far: the operand counts as a good word */
+		while (best < c->args.n_words) {
+			bool operand = false;
+
+			for (i = 0; i < n_verbs && !operand; i++) {
+				struct pattern_word w[OPERANDS_MAX];
+				size_t n_pat = pattern_split(verbs[i].pattern, w);
+
+				operand = best && n_pat > best && w[best].operand &&
+					  verb_has_prefix(&verbs[i], c->args.words, best);
+			}
+			if (!operand)
+				break;
+			best++;
+		}
+		return no_such_verb(&c->args, best, err);
+	}
+	r = take_operands(c, err);
+	return r ? r : check_options(c, err);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of verbs: parser, help, completion and tests read it. */
+#ifndef VMC_CLI_VERBS_H
+#define VMC_CLI_VERBS_H
+
+#include <stdint.h>
+
+#include "cli.h"
+
+struct verb {
+	/*
+	 * Lower-case words are typed as they are, upper-case words are
+	 * operands; "[VM...]" is any number of them, "[TOPIC]" none or one.
+	 */
+	const char *pattern;
+	uint64_t options;		/* OPT_BIT()s it takes, beside OPTS_GLOBAL */
+	uint64_t required;		/* those of them it cannot do without */
+	const char *summary;
+	const char *details;		/* paragraph for the help, or NULL */
+	int (*run)(struct cli *c);	/* 0 or a vmc_code with c->err filled in */
+};
+
+extern const struct verb verbs[];
+extern const size_t n_verbs;
+
+/* A word of a pattern. */
+struct pattern_word {
+	const char *text;		/* not closed by NUL; brackets and dots left out */
+	size_t len;
+	bool operand, optional, repeated;
+};
+/* Split @pattern; returns the number of words, at most OPERANDS_MAX. */
+size_t pattern_split(const char *pattern, struct pattern_word w[OPERANDS_MAX]);
+
+/*
+ * Find the verb that c->args.words mean, check operands and options, and fill
+ * in c->verb and c->operands. VMC_EINVAL names the bad word and a near one.
+ */
+int verb_find(struct cli *c, struct vmc_error *err);
+
+/* Does @v begin with the literal words of @words, as far as these go? For help and completion. */
+bool verb_has_prefix(const struct verb *v, const char *const *words, size_t n);
+
+/* provider.c */
+int verb_provider_add_kmip(struct cli *c);
+int verb_provider_list(struct cli *c);
+int verb_provider_show(struct cli *c);
+int verb_provider_test(struct cli *c);
+int verb_provider_remove(struct cli *c);
+int verb_provider_default(struct cli *c);
+/* trust.c */
+int verb_trust_csr(struct cli *c);
+int verb_trust_self_signed(struct cli *c);
+int verb_trust_upload(struct cli *c);
+int verb_trust_import(struct cli *c);
+int verb_trust_show(struct cli *c);
+int verb_trust_pin(struct cli *c);
+/* vm.c */
+int verb_vm_create(struct cli *c);
+int verb_vm_register(struct cli *c);
+int verb_vm_unregister(struct cli *c);
+int verb_vm_reload(struct cli *c);
+int verb_vm_power_on(struct cli *c);
+int verb_vm_power_off(struct cli *c);
+int verb_vm_show(struct cli *c);
+int verb_vm_list(struct cli *c);
+int verb_vm_unlock(struct cli *c);
+int verb_vm_recrypt(struct cli *c);
+/* disk.c */
+int verb_disk_create(struct cli *c);
+int verb_disk_attach(struct cli *c);
+int verb_disk_detach(struct cli *c);
+int verb_disk_encrypt(struct cli *c);
+int verb_disk_open(struct cli *c);
+int verb_disk_close(struct cli *c);
+int verb_disk_set(struct cli *c);
+int verb_disk_list(struct cli *c);
+/* key.c */
+int verb_key_list(struct cli *c);
+int verb_key_status(struct cli *c);
+int verb_key_show(struct cli *c);
+int verb_key_remove(struct cli *c);
+/* job.c */
+int verb_job_list(struct cli *c);
+int verb_job_abandon(struct cli *c);
+/* event.c */
+int verb_event_list(struct cli *c);
+/* status.c */
+int verb_status(struct cli *c);
+int verb_version(struct cli *c);
+/* doctor.c */
+int verb_doctor(struct cli *c);
+/* help.c */
+int verb_help(struct cli *c);
+
+#endif
