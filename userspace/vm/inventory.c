@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inventory.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../lib/fs.h"
+
+#define BUSY_MS 5000
+#define EVENTS_TRIM_EVERY 64	/* so that not every event pays for it */
+
+enum statement {
+	ST_BEGIN, ST_COMMIT, ST_ROLLBACK,
+	ST_VM_PUT, ST_VM_DEL, ST_VM_ALL,
+	ST_JOB_PUT, ST_JOB_GET, ST_JOB_DEL, ST_JOB_ALL,
+	ST_KEY_PUT, ST_KEY_DEL, ST_KEY_ALL,
+	ST_EVENT_PUT, ST_EVENT_TRIM, ST_EVENT_ALL,
+	ST_COUNT
+};
+
+static const char *const sql[ST_COUNT] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_VM_PUT] = "INSERT INTO vms(id, name, bundle, power, key_state, key_error, key_hint, serial)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+		" ON CONFLICT(id) DO UPDATE SET name = ?2, bundle = ?3, power = ?4, key_state = ?5,"
+		" key_error = ?6, key_hint = ?7, serial = ?8",
+	[ST_VM_DEL] = "DELETE FROM vms WHERE id = ?1",
+	[ST_VM_ALL] = "SELECT id, name, bundle, power, key_state, key_error, key_hint, serial"
+		" FROM vms ORDER BY name, id",
+	[ST_JOB_PUT] = "INSERT INTO jobs(id, kind, vm, state) VALUES(?1, ?2, ?3, ?4)"
+		" ON CONFLICT(id) DO UPDATE SET state = ?4",
+	[ST_JOB_GET] = "SELECT id, kind, vm, state FROM jobs WHERE id = ?1",
+	[ST_JOB_DEL] = "DELETE FROM jobs WHERE id = ?1",
+	[ST_JOB_ALL] = "SELECT id, kind, vm, state FROM jobs ORDER BY seq",
+	[ST_KEY_PUT] = "INSERT INTO keys(id, provider, label, note, time) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[ST_KEY_DEL] = "DELETE FROM keys WHERE id = ?1",
+	[ST_KEY_ALL] = "SELECT id, provider, label, note, time FROM keys ORDER BY rowid",
+	[ST_EVENT_PUT] = "INSERT INTO events(time, type, message_id, vm, text, details)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[ST_EVENT_TRIM] = "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1",
+	[ST_EVENT_ALL] = "SELECT time, type, message_id, vm, text, details FROM events"
+		" ORDER BY seq DESC LIMIT ?1",
+};
+
+static const char schema[] =
+	"CREATE TABLE vms(id TEXT PRIMARY KEY, name TEXT NOT NULL, bundle TEXT NOT NULL UNIQUE,"
+	" power INTEGER NOT NULL, key_state INTEGER NOT NULL, key_error TEXT NOT NULL,"
+	" key_hint TEXT NOT NULL, serial INTEGER NOT NULL);"
+	"CREATE TABLE jobs(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+	" kind TEXT NOT NULL, vm TEXT NOT NULL, state TEXT NOT NULL);"
+	"CREATE TABLE keys(id TEXT NOT NULL, provider TEXT NOT NULL, label TEXT NOT NULL,"
+	" note TEXT NOT NULL, time INTEGER NOT NULL);"
+	"CREATE TABLE events(seq INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,"
+	" type TEXT NOT NULL, message_id TEXT NOT NULL, vm TEXT NOT NULL, text TEXT NOT NULL,"
+	" details TEXT NOT NULL);"
+	"PRAGMA user_version = 1;";
+
+struct inventory {
+	sqlite3 *db;
+	sqlite3_stmt *st[ST_COUNT];
+	pthread_mutex_t lock;		/* recursive: held from begin to commit */
+	bool in_transaction;
+	unsigned int events;
+	char path[PATH_MAX];
+};
+
+static int fail_db(struct inventory *inv, struct vmc_error *err)
+{
+	int rc = inv->db ? sqlite3_extended_errcode(inv->db) : SQLITE_NOMEM;
+	int code = VMC_EIO;
+
+	if ((rc & 0xff) == SQLITE_FULL)
+		code = VMC_ENOSPC;
+	else if ((rc & 0xff) == SQLITE_NOMEM)
+		code = VMC_ENOMEM;
+	vmc_fail(err, code, "inventory '%s': %s", inv->path,
+		 inv->db ? sqlite3_errmsg(inv->db) : "out of memory");
+	if ((rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB)
+		vmc_hint(err, "Move the file away, start again, and register the VMs from their bundles");
+	return code;
+}
+
+static sqlite3_stmt *start(struct inventory *inv, enum statement which)
+{
+	sqlite3_stmt *st = inv->st[which];
+
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return st;
+}
+
+/* Run to the end; the bindings go, so that nothing points into the caller's memory. */
+static int finish(struct inventory *inv, sqlite3_stmt *st, struct vmc_error *err)
+{
+	int rc = sqlite3_step(st), r = 0;
+
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		r = fail_db(inv, err);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return r;
+}
+
+static void text(sqlite3_stmt *st, int i, const char *s)
+{
+	sqlite3_bind_text(st, i, s ? s : "", -1, SQLITE_STATIC);
+}
+
+static void column(sqlite3_stmt *st, int i, char *out, size_t n)
+{
+	const unsigned char *s = sqlite3_column_text(st, i);
+
+	snprintf(out, n, "%s", s ? (const char *)s : "");
+}
+
+int inventory_begin(struct inventory *inv, struct vmc_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	if (inv->in_transaction) {
+		pthread_mutex_unlock(&inv->lock);
+		return vmc_fail(err, VMC_EINTERNAL, "inventory: a transaction inside another");
+	}
+	r = finish(inv, start(inv, ST_BEGIN), err);
+	if (r)
+		pthread_mutex_unlock(&inv->lock);
+	inv->in_transaction = !r;
+	return r;
+}
+
+int inventory_commit(struct inventory *inv, struct vmc_error *err)
+{
+	int r;
+
+	fs_crashpoint("inventory: before commit");
+	r = finish(inv, start(inv, ST_COMMIT), err);
+	if (r) {
+		inventory_rollback(inv);
+		return r;
+	}
+	fs_crashpoint("inventory: after commit");
+	inv->in_transaction = false;
+	pthread_mutex_unlock(&inv->lock);
+	return 0;
+}
+
+void inventory_rollback(struct inventory *inv)
+{
+	finish(inv, start(inv, ST_ROLLBACK), NULL);
+	inv->in_transaction = false;
+	pthread_mutex_unlock(&inv->lock);
+}
+
+/* One write: part of the transaction this thread has open, or one of its own. */
+static int write_one(struct inventory *inv, sqlite3_stmt *st, struct vmc_error *err)
+{
+	int r;
+
+	if (inv->in_transaction)
+		return finish(inv, st, err);
+	r = inventory_begin(inv, err);
+	if (r)
+		return r;
+	r = finish(inv, st, err);
+	if (!r)
+		return inventory_commit(inv, err);
+	inventory_rollback(inv);
+	return r;
+}
+
+static int pragma(struct inventory *inv, const char *text_sql, struct vmc_error *err)
+{
+	return sqlite3_exec(inv->db, text_sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail_db(inv, err);
+}
+
+static int user_version(struct inventory *inv, int *version, struct vmc_error *err)
+{
+	sqlite3_stmt *st = NULL;
+	int r = 0;
+
+	if (sqlite3_prepare_v2(inv->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK ||
+	    sqlite3_step(st) != SQLITE_ROW)
+		r = fail_db(inv, err);
+	else
+		*version = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return r;
+}
+
+static int make_schema(struct inventory *inv, struct vmc_error *err)
+{
+	int version = 0, r;
+
+	r = user_version(inv, &version, err);
+	if (r)
+		return r;
+	if (version > INVENTORY_SCHEMA) {
+		vmc_fail(err, VMC_ENOTSUP, "inventory '%s' has schema %d, this release knows %d",
+			 inv->path, version, INVENTORY_SCHEMA);
+		vmc_hint(err, "Use the newer release of vmcrypt that made it");
+		return VMC_ENOTSUP;
+	}
+	if (version == INVENTORY_SCHEMA)
+		return 0;
+	r = pragma(inv, "BEGIN IMMEDIATE", err);
+	if (!r)
+		r = pragma(inv, schema, err);
+	fs_crashpoint("inventory: before schema commit");
+	if (!r)
+		r = pragma(inv, "COMMIT", err);
+	return r;
+}
+
+static int prepare_all(struct inventory *inv, struct vmc_error *err)
+{
+	int i;
+
+	for (i = 0; i < ST_COUNT; i++)
+		if (sqlite3_prepare_v3(inv->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &inv->st[i],
+				       NULL) != SQLITE_OK)
+			return fail_db(inv, err);
+	return 0;
+}
+
+static int open_db(struct inventory *inv, struct vmc_error *err)
+{
+	mode_t old = umask(0077);
+	int rc;
+
+	rc = sqlite3_open_v2(inv->path, &inv->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+			     SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	umask(old);
+	if (rc != SQLITE_OK)
+		return fail_db(inv, err);
+	sqlite3_extended_result_codes(inv->db, 1);
+	sqlite3_busy_timeout(inv->db, BUSY_MS);
+	return pragma(inv, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		      "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;", err);
+}
+
+int inventory_open(struct inventory **out, const char *path, struct vmc_error *err)
+{
+	struct inventory *inv = calloc(1, sizeof(*inv));
+	pthread_mutexattr_t attr;
+	int r;
+
+	if (!inv)
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	snprintf(inv->path, sizeof(inv->path), "%s", path);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&inv->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	r = open_db(inv, err);
+	if (!r)
+		r = make_schema(inv, err);
+	if (!r)
+		r = prepare_all(inv, err);
+	if (r) {
+		inventory_close(inv);
+		return r;
+	}
+	*out = inv;
+	return 0;
+}
+
+void inventory_close(struct inventory *inv)
+{
+	int i;
+
+	if (!inv)
+		return;
+	for (i = 0; i < ST_COUNT; i++)
+		sqlite3_finalize(inv->st[i]);
+	sqlite3_close(inv->db);
+	pthread_mutex_destroy(&inv->lock);
+	free(inv);
+}
+
+int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_VM_PUT);
+	text(st, 1, vm->id);
+	text(st, 2, vm->name);
+	text(st, 3, vm->bundle);
+	sqlite3_bind_int(st, 4, vm->on);
+	sqlite3_bind_int(st, 5, vm->key_state);
+	text(st, 6, vm->key_error);
+	text(st, 7, vm->key_hint);
+	sqlite3_bind_int64(st, 8, (sqlite3_int64)vm->serial);
+	r = write_one(inv, st, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
+static int delete_by_id(struct inventory *inv, enum statement which, const char *id, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, which);
+	text(st, 1, id);
+	r = write_one(inv, st, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
+int inventory_vm_del(struct inventory *inv, const char *id, struct vmc_error *err)
+{
+	return delete_by_id(inv, ST_VM_DEL, id, err);
+}
+
+static void read_vm(sqlite3_stmt *st, struct inv_vm *vm)
+{
+	column(st, 0, vm->id, sizeof(vm->id));
+	column(st, 1, vm->name, sizeof(vm->name));
+	column(st, 2, vm->bundle, sizeof(vm->bundle));
+	vm->on = sqlite3_column_int(st, 3);
+	vm->key_state = sqlite3_column_int(st, 4);
+	column(st, 5, vm->key_error, sizeof(vm->key_error));
+	column(st, 6, vm->key_hint, sizeof(vm->key_hint));
+	vm->serial = (uint64_t)sqlite3_column_int64(st, 7);
+}
+
+/* Call @row for each row of @st; then reset it. Called locked. */
+static int each_row(struct inventory *inv, sqlite3_stmt *st, int (*row)(sqlite3_stmt *st, void *data),
+		    void *data, struct vmc_error *err)
+{
+	int rc, r = 0;
+
+	while (!r && (rc = sqlite3_step(st)) != SQLITE_DONE) {
+		if (rc != SQLITE_ROW)
+			r = fail_db(inv, err);
+		else
+			r = row(st, data);
+	}
+	if (r == VMC_ENOMEM)
+		vmc_fail(err, VMC_ENOMEM, "out of memory");
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return r;
+}
+
+struct vm_each {
+	int (*fn)(const struct inv_vm *vm, void *data);
+	void *data;
+};
+
+static int vm_row(sqlite3_stmt *st, void *data)
+{
+	struct vm_each *e = data;
+	struct inv_vm vm;
+
+	read_vm(st, &vm);
+	return e->fn(&vm, e->data);
+}
+
+int inventory_vm_each(struct inventory *inv, int (*fn)(const struct inv_vm *vm, void *data), void *data,
+		      struct vmc_error *err)
+{
+	struct vm_each e = { fn, data };
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, ST_VM_ALL), vm_row, &e, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
+int inventory_job_put(struct inventory *inv, const struct inv_job *job, struct vmc_error *err)
+{
+	char *state = json_dumps(job->state, JSON_COMPACT);
+	sqlite3_stmt *st;
+	int r;
+
+	if (!state)
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_JOB_PUT);
+	text(st, 1, job->id);
+	text(st, 2, job->kind);
+	text(st, 3, job->vm);
+	text(st, 4, state);
+	r = write_one(inv, st, err);
+	pthread_mutex_unlock(&inv->lock);
+	free(state);
+	return r;
+}
+
+int inventory_job_del(struct inventory *inv, const char *id, struct vmc_error *err)
+{
+	return delete_by_id(inv, ST_JOB_DEL, id, err);
+}
+
+struct rows {
+	void *items;
+	size_t n, size;
+};
+
+/* Room for one more in @rows, zeroed, or NULL. */
+static void *rows_add(struct rows *rows)
+{
+	void *more = realloc(rows->items, (rows->n + 1) * rows->size);
+
+	if (!more)
+		return NULL;
+	rows->items = more;
+	more = (char *)more + rows->n++ * rows->size;
+	return memset(more, 0, rows->size);
+}
+
+static int job_row(sqlite3_stmt *st, void *data)
+{
+	const char *state = (const char *)sqlite3_column_text(st, 3);
+	struct inv_job *job = rows_add(data);
+
+	if (!job)
+		return VMC_ENOMEM;
+	column(st, 0, job->id, sizeof(job->id));
+	column(st, 1, job->kind, sizeof(job->kind));
+	column(st, 2, job->vm, sizeof(job->vm));
+	job->state = json_loads(state ? state : "", JSON_REJECT_DUPLICATES, NULL);
+	if (!job->state)	/* we wrote it; an empty one is handled as "nothing known" */
+		job->state = json_object();
+	return job->state ? 0 : VMC_ENOMEM;
+}
+
+int inventory_jobs(struct inventory *inv, struct inv_job **jobs, size_t *n, struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(struct inv_job) };
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, ST_JOB_ALL), job_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (r) {
+		inventory_jobs_free(rows.items, rows.n);
+		return r;
+	}
+	*jobs = rows.items;
+	*n = rows.n;
+	return 0;
+}
+
+void inventory_jobs_free(struct inv_job *jobs, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_decref(jobs[i].state);
+	free(jobs);
+}
+
+int inventory_job_get(struct inventory *inv, const char *id, struct inv_job *job, struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(struct inv_job) };
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_JOB_GET);
+	text(st, 1, id);
+	r = each_row(inv, st, job_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (!r && !rows.n)
+		r = vmc_fail(err, VMC_ENOENT, "there is no pending job '%s'", id);
+	if (!r) {
+		*job = *(struct inv_job *)rows.items;
+		json_incref(job->state);
+	}
+	inventory_jobs_free(rows.items, rows.n);
+	return r;
+}
+
+int inventory_key_put(struct inventory *inv, const struct inv_key *key, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_KEY_PUT);
+	text(st, 1, key->id);
+	text(st, 2, key->provider);
+	text(st, 3, key->label);
+	text(st, 4, key->note);
+	sqlite3_bind_int64(st, 5, vmc_time());
+	r = write_one(inv, st, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
+int inventory_key_del(struct inventory *inv, const char *id, struct vmc_error *err)
+{
+	return delete_by_id(inv, ST_KEY_DEL, id, err);
+}
+
+static int key_row(sqlite3_stmt *st, void *data)
+{
+	struct inv_key *key = rows_add(data);
+
+	if (!key)
+		return VMC_ENOMEM;
+	column(st, 0, key->id, sizeof(key->id));
+	column(st, 1, key->provider, sizeof(key->provider));
+	column(st, 2, key->label, sizeof(key->label));
+	column(st, 3, key->note, sizeof(key->note));
+	key->time = sqlite3_column_int64(st, 4);
+	return 0;
+}
+
+int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(struct inv_key) };
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, ST_KEY_ALL), key_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (r) {
+		free(rows.items);
+		return r;
+	}
+	*keys = rows.items;
+	*n = rows.n;
+	return 0;
+}
+
+static int trim_events(struct inventory *inv, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+
+	if (inv->events++ % EVENTS_TRIM_EVERY)
+		return 0;
+	st = start(inv, ST_EVENT_TRIM);
+	sqlite3_bind_int(st, 1, INVENTORY_EVENTS_MAX);
+	return write_one(inv, st, err);
+}
+
+int inventory_event(struct inventory *inv, const char *type, const char *message_id, const char *vm,
+		    const char *what, const json_t *details, struct vmc_error *err)
+{
+	char *more = details ? json_dumps(details, JSON_COMPACT) : NULL;
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_EVENT_PUT);
+	sqlite3_bind_int64(st, 1, vmc_time());
+	text(st, 2, type);
+	text(st, 3, message_id);
+	text(st, 4, vm);
+	text(st, 5, what);
+	text(st, 6, more ? more : "{}");
+	r = write_one(inv, st, err);
+	if (!r)
+		r = trim_events(inv, err);
+	pthread_mutex_unlock(&inv->lock);
+	free(more);
+	return r;
+}
+
+static int event_row(sqlite3_stmt *st, void *data)
+{
+	json_t *details = json_loads((const char *)sqlite3_column_text(st, 5), 0, NULL);
+	const char *vm = (const char *)sqlite3_column_text(st, 3);
+	char when[32];
+	json_t *o;
+
+	vmc_time_format(sqlite3_column_int64(st, 0), when);
+	o = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o}", "time", when,
+		      "type", sqlite3_column_text(st, 1), "message_id", sqlite3_column_text(st, 2),
+		      "vm", vm && vm[0] ? vm : NULL, "text", sqlite3_column_text(st, 4),
+		      "details", details ? details : json_object());
+	return json_array_append_new(data, o) ? VMC_ENOMEM : 0;
+}
+
+json_t *inventory_events(struct inventory *inv, unsigned int limit, struct vmc_error *err)
+{
+	json_t *list = json_array();
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_EVENT_ALL);
+	sqlite3_bind_int64(st, 1, limit);
+	r = each_row(inv, st, event_row, list, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (!r)
+		return list;
+	json_decref(list);
+	return NULL;
+}

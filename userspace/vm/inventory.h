@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What this host remembers, in STATE_DIR/inventory.db (SQLite, WAL, each commit
+ * synced): registered VMs, the journal of jobs, keys without a VM, events.
+ * May be used from several threads; a transaction keeps the others out.
+ */
+#ifndef VMC_VM_INVENTORY_H
+#define VMC_VM_INVENTORY_H
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../kernel/client.h"
+#include "../lib/error.h"
+#include "../lib/util.h"
+
+#define INVENTORY_SCHEMA	1
+#define INVENTORY_EVENTS_MAX	10000	/* the oldest go first */
+
+struct inventory;
+
+struct inv_vm {
+	char id[VMC_UUID_STR];
+	char name[64];
+	char bundle[PATH_MAX];
+	bool on;
+	int key_state;			/* enum vm_key_state */
+	char key_error[768], key_hint[768];
+	uint64_t serial;		/* of the bundle last seen */
+};
+
+struct inv_job {
+	char id[VMC_UUID_STR];
+	char kind[32];
+	char vm[VMC_UUID_STR];		/* "" when it is about many */
+	json_t *state;
+};
+
+/* A key that no VM uses: @id is "" when a crash kept us from learning it. */
+struct inv_key {
+	char id[VMK_KEK_ID_MAX + 1];
+	char provider[64];
+	char label[256];		/* its name on the provider */
+	char note[256];			/* why it is here */
+	int64_t time;
+};
+
+/* Makes it when missing. VMC_ENOTSUP when a newer release made it. */
+int inventory_open(struct inventory **inv, const char *path, struct vmc_error *err);
+void inventory_close(struct inventory *inv);
+
+/* Several writes that come true together. begin locks, commit and rollback unlock. */
+int inventory_begin(struct inventory *inv, struct vmc_error *err);
+int inventory_commit(struct inventory *inv, struct vmc_error *err);
+void inventory_rollback(struct inventory *inv);
+
+int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_error *err);
+int inventory_vm_del(struct inventory *inv, const char *id, struct vmc_error *err);
+int inventory_vm_each(struct inventory *inv, int (*fn)(const struct inv_vm *vm, void *data), void *data,
+		      struct vmc_error *err);
+
+int inventory_job_put(struct inventory *inv, const struct inv_job *job, struct vmc_error *err);
+int inventory_job_get(struct inventory *inv, const char *id, struct inv_job *job, struct vmc_error *err);
+int inventory_job_del(struct inventory *inv, const char *id, struct vmc_error *err);
+/* All, oldest first; free with inventory_jobs_free(). */
+int inventory_jobs(struct inventory *inv, struct inv_job **jobs, size_t *n, struct vmc_error *err);
+void inventory_jobs_free(struct inv_job *jobs, size_t n);
+
+int inventory_key_put(struct inventory *inv, const struct inv_key *key, struct vmc_error *err);
+int inventory_key_del(struct inventory *inv, const char *id, struct vmc_error *err);
+int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, struct vmc_error *err);
+
+int inventory_event(struct inventory *inv, const char *type, const char *message_id, const char *vm,
+		    const char *text, const json_t *details, struct vmc_error *err);
+json_t *inventory_events(struct inventory *inv, unsigned int limit, struct vmc_error *err);
+
+#endif

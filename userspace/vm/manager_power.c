@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Power. The inventory says "on" after the last volume is open, and "off"
+ * before the first is closed; home is opened first and closed last. So home
+ * open and "off" is a power change that was cut short, and closing finishes it.
+ */
+#include <string.h>
+
+#include "../lib/log.h"
+#include "device.h"
+#include "home.h"
+#include "vm_priv.h"
+
+static int close_all(struct vmm *m, struct vm *vm, struct vmc_error *err)
+{
+	char where[PATH_MAX];
+	size_t i;
+	int r;
+
+	vm_mount_point(m, vm, where);
+	r = home_unmount(where, err);
+	for (i = vm->b.n; !r && i-- > 1;)
+		r = volume_close(m->k, &vm->uuid, vm->b.v[i].name, false, true, err);
+	if (!r)
+		r = volume_close(m->k, &vm->uuid, VOLUME_HOME, false, true, err);
+	if (!r)
+		vmk_vm_del(m->k, &vm->uuid, true, NULL);
+	return r;
+}
+
+void power_recover(struct vmm *m, struct vm *vm)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	bool open = volume_is_open(&vm->uuid, VOLUME_HOME);
+	bool on = open && vm->row.on;
+
+	if (open && !on && close_all(m, vm, &err)) {
+		log_warn("VM '%s': a power change was cut short and cannot be finished: %s",
+			 vm->row.name, err.text);
+		on = true;
+	}
+	if (on != vm->row.on && vm_set_power(m, vm, on, &err))
+		log_err("VM '%s': %s", vm->row.name, err.text);
+}
+
+static int open_one(struct vmm *m, struct vm *vm, const struct bundle_volume *v, struct vmc_error *err)
+{
+	char path[PATH_MAX];
+	int r = vm_volume_path(vm, v, path, err);
+
+	return r ? r : volume_open(m->k, &vm->b, v, path, false, false, err);
+}
+
+static int mount_home(struct vmm *m, struct vm *vm, struct vmc_error *err)
+{
+	char name[VOLUME_MAPPING_MAX], device[PATH_MAX], where[PATH_MAX];
+
+	volume_mapping(&vm->uuid, VOLUME_HOME, false, name);
+	device_of_mapping(name, device);
+	vm_mount_point(m, vm, where);
+	return home_mount(device, where, err);
+}
+
+/* @were: bit i is set when volume i was open before, by hand. */
+static uint64_t open_before(const struct vm *vm)
+{
+	uint64_t were = 0;
+	size_t i;
+
+	for (i = 1; i < vm->b.n; i++)
+		if (volume_is_open(&vm->uuid, vm->b.v[i].name))
+			were |= 1ull << i;
+	return were;
+}
+
+static void close_again(struct vmm *m, struct vm *vm, uint64_t were)
+{
+	char where[PATH_MAX];
+	size_t i;
+
+	vm_mount_point(m, vm, where);
+	home_unmount(where, NULL);
+	for (i = vm->b.n; i-- > 0;)
+		if (!(were & (1ull << i)))
+			volume_close(m->k, &vm->uuid, vm->b.v[i].name, false, true, NULL);
+}
+
+static int open_all(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < vm->b.n; i++) {
+		progress_report(p, "open", i, vm->b.n);
+		r = progress_canceled(p) ? vmc_fail(err, VMC_ECANCELED, "power-on was canceled") :
+			open_one(m, vm, &vm->b.v[i], err);
+	}
+	if (!r)
+		r = mount_home(m, vm, err);
+	if (!r)
+		progress_report(p, "open", i, i);
+	return r;
+}
+
+static json_t *devices(const struct vmm *m, const struct vm *vm)
+{
+	char name[VOLUME_MAPPING_MAX], device[PATH_MAX];
+	json_t *disks = json_object();
+	size_t i;
+
+	for (i = 1; i < vm->b.n; i++) {
+		volume_mapping(&vm->uuid, vm->b.v[i].name, false, name);
+		device_of_mapping(name, device);
+		json_object_set_new(disks, vm->b.v[i].name, json_string(device));
+	}
+	vm_mount_point(m, vm, device);
+	return json_pack("{s:s, s:o}", "home", device, "disks", disks);
+}
+
+static int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err)
+{
+	uint64_t were;
+	int r;
+
+	if (vm->row.on)
+		return vmc_fail(err, VMC_ESTATE, "VM '%s' is on already", vm->row.name);
+	progress_report(p, "keys", 0, 1);
+	r = vm_load(m, vm, true, err);
+	if (r)
+		return r;
+	were = open_before(vm);
+	r = open_all(m, vm, p, err);
+	if (!r)
+		r = vm_set_power(m, vm, true, err);
+	if (r)
+		close_again(m, vm, were);
+	return r;
+}
+
+int vmm_power_on(struct vmm *m, const char *ref, struct progress *p, json_t **out, struct vmc_error *err)
+{
+	struct vm *vm;
+	int r;
+
+	r = vm_take(m, ref, "power-on", 0, &vm, err);
+	if (r)
+		return r;
+	r = power_on(m, vm, p, err);
+	if (!r) {
+		if (out)
+			*out = devices(m, vm);
+		vmm_emit(m, VMM_EV_VM_POWERED_ON, VMC_MSG_VM_POWERED_ON, vm->id, NULL,
+			 "VM '%s' is on", vm->row.name);
+	}
+	vm_drop(m, vm);
+	return r;
+}
+
+/* Somebody still uses a volume: what was closed before it is opened again. */
+static void on_again(struct vmm *m, struct vm *vm)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	if (open_all(m, vm, NULL, &err))
+		log_warn("VM '%s' stays on with not all volumes open: %s", vm->row.name, err.text);
+	if (vm_set_power(m, vm, true, &err))
+		log_err("VM '%s': %s", vm->row.name, err.text);
+}
+
+static int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
+{
+	int r;
+
+	if (!vm->row.on)
+		return vmc_fail(err, VMC_ESTATE, "VM '%s' is off already", vm->row.name);
+	if (!vm->b.n) {
+		r = vm_read(m, vm, err);
+		if (r)
+			return r;
+	}
+	r = vm_set_power(m, vm, false, err);
+	if (r)
+		return r;
+	r = close_all(m, vm, err);
+	if (r)
+		on_again(m, vm);
+	return r;
+}
+
+int vmm_power_off(struct vmm *m, const char *ref, struct vmc_error *err)
+{
+	struct vm *vm;
+	int r;
+
+	r = vm_take(m, ref, "power-off", TAKE_ANY, &vm, err);
+	if (r)
+		return r;
+	r = power_off(m, vm, err);
+	if (!r)
+		vmm_emit(m, VMM_EV_VM_POWERED_OFF, VMC_MSG_VM_POWERED_OFF, vm->id, NULL,
+			 "VM '%s' is off", vm->row.name);
+	vm_drop(m, vm);
+	return r;
+}

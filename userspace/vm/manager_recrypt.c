@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Shallow recrypt: each old KEK gets a successor, each VM's DEKs are rewrapped
+ * in the kernel. For one VM: tokens first, bundle last. Both wrapped forms are
+ * good until the end, since the old KEK stays on its provider; so wherever it
+ * is cut short, each volume opens, and doing it again does what is missing.
+ *
+ * Journal: "vms", "provider" (or none), "keys" {old: new}, "kek_for" (the old
+ * one whose successor "kek" is being made).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/fs.h"
+#include "vm_priv.h"
+
+struct rotate {
+	struct vmm *m;
+	struct inv_job *job;
+	json_t *keys;			/* of the job */
+	json_t *results;
+};
+
+static const char *successor(const struct rotate *ro, const char *old)
+{
+	return json_string_value(json_object_get(ro->keys, old));
+}
+
+static bool is_successor(const struct rotate *ro, const char *id)
+{
+	const char *old;
+	json_t *to;
+
+	json_object_foreach(ro->keys, old, to)
+		if (!strcmp(json_string_value(to), id))
+			return true;
+	return false;
+}
+
+/* What job_make_kek() put into the journal becomes the successor of "kek_for". */
+static int keep_successor(struct rotate *ro, struct vmc_error *err)
+{
+	const char *old = job_text(ro->job, "kek_for"), *id = job_text(ro->job, "kek");
+
+	if (old[0] && id[0] && json_object_set_new(ro->keys, old, json_string(id)))
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	if (id[0])
+		job_keep_kek(ro->job);
+	json_object_del(ro->job->state, "kek_for");
+	return job_save(ro->m, ro->job, err);
+}
+
+static int make_successor(struct rotate *ro, const struct vm *vm, const struct bundle_volume *v,
+			  struct vmc_error *err)
+{
+	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1], id[VMK_KEK_ID_MAX + 1];
+	const char *to = job_text(ro->job, "provider");
+	int r;
+
+	r = kek_id_split(v->kek_id, provider, key, err);
+	if (!r)
+		r = job_set_text(ro->job, "kek_for", v->kek_id, err);
+	if (!r)
+		r = job_make_kek(ro->m, ro->job, to[0] ? to : provider, vm->row.name, v->name, id, err);
+	return r ? r : keep_successor(ro, err);
+}
+
+/* ---- one VM ------------------------------------------------------------------------------ */
+
+static int successors(struct rotate *ro, const struct vm *vm, struct vmc_error *err)
+{
+	struct key_set s = { 0 };
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < vm->b.n; i++) {
+		const struct bundle_volume *v = &vm->b.v[i];
+
+		if (is_successor(ro, v->kek_id))
+			continue;
+		if (!successor(ro, v->kek_id))
+			r = make_successor(ro, vm, v, err);
+		if (!r)
+			r = keys_add(&s, successor(ro, v->kek_id), err);
+	}
+	/* After a restart of the host they are not in the cache any more. */
+	if (!r)
+		r = keys_fetch(ro->m, &s, err);
+	for (i = 0; !r && i < s.n; i++) {
+		r = s.needs[i].code;
+		if (r && err)
+			*err = s.needs[i].err;
+	}
+	keys_clear(&s);
+	return r;
+}
+
+/* The new wrapped form into @v; *@changed. */
+static int rewrap(struct rotate *ro, const struct vm *vm, struct bundle_volume *v, bool *changed,
+		  struct vmc_error *err)
+{
+	uint8_t wrapped[VMK_WRAPPED_LEN], kcv[VMK_KCV_LEN];
+	const char *to = successor(ro, v->kek_id);
+	int r;
+
+	if (!to)
+		return 0;
+	r = vmk_dek_rewrap(ro->m->k, &vm->uuid, v->name, v->kek_id, to, v->wrapped, wrapped, kcv, err);
+	if (r)
+		return vmc_prefix(err, "volume '%s': ", v->name), r;
+	memcpy(v->wrapped, wrapped, sizeof(v->wrapped));
+	memcpy(v->kcv, kcv, sizeof(v->kcv));
+	snprintf(v->kek_id, sizeof(v->kek_id), "%s", to);
+	v->generation++;
+	*changed = true;
+	return 0;
+}
+
+static int write_token(const struct vm *vm, const struct bundle_volume *v, struct vmc_error *err)
+{
+	struct luks_token t;
+	char path[PATH_MAX];
+	int r;
+
+	volume_token(&vm->uuid, v, &t);
+	r = vm_volume_path(vm, v, path, err);
+	fs_crashpoint("recrypt: before token");
+	if (!r)
+		r = luks_set_token(path, &t, err);
+	fs_crashpoint("recrypt: token written");
+	return r;
+}
+
+/* Every header is the one we mean, before any is written. */
+static int check_headers(const struct vm *vm, struct vmc_error *err)
+{
+	struct luks_header h;
+	char path[PATH_MAX];
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < vm->b.n; i++) {
+		r = vm_volume_path(vm, &vm->b.v[i], path, err);
+		if (!r)
+			r = volume_check(&vm->b, &vm->b.v[i], path, &h, err);
+	}
+	return r;
+}
+
+static int rewrap_all(struct rotate *ro, struct vm *vm, struct vmc_error *err)
+{
+	bool changed = false;
+	struct bundle b;
+	size_t i;
+	int r;
+
+	r = bundle_copy(&vm->b, &b, err);
+	for (i = 0; !r && i < b.n; i++)
+		r = rewrap(ro, vm, &b.v[i], &changed, err);
+	for (i = 0; !r && changed && i < b.n; i++)
+		if (b.v[i].generation != vm->b.v[i].generation)
+			r = write_token(vm, &b.v[i], err);
+	if (r || !changed) {
+		bundle_clear(&b);
+		return r;
+	}
+	r = vm_save(ro->m, vm, &b, err);
+	if (!r)
+		vmm_emit(ro->m, VMM_EV_VM_RECRYPTED, VMC_MSG_VM_RECRYPTED, vm->id,
+			 json_pack("{s:b, s:s}", "deep", 0, "key", vm->b.v[0].kek_id),
+			 "The disk keys of VM '%s' are wrapped under a new key", vm->row.name);
+	return r;
+}
+
+static int rotate_taken(struct rotate *ro, struct vm *vm, struct vmc_error *err)
+{
+	int r;
+
+	r = vm_load(ro->m, vm, true, err);
+	if (!r)
+		r = check_headers(vm, err);
+	if (!r)
+		r = successors(ro, vm, err);
+	return r ? r : rewrap_all(ro, vm, err);
+}
+
+static void rotate_one(struct rotate *ro, const char *id)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	json_t *result;
+	struct vm *vm;
+	int r;
+
+	r = vm_take(ro->m, id, "recrypt --shallow", 0, &vm, &err);
+	if (r) {
+		result = json_pack("{s:s, s:n, s:b}", "vm", id, "name", "ok", 0);
+	} else {
+		r = rotate_taken(ro, vm, &err);
+		result = json_pack("{s:s, s:s, s:b}", "vm", id, "name", vm->row.name, "ok", !r);
+		vm_drop(ro->m, vm);
+	}
+	if (r)
+		json_set_error(result, &err);
+	json_array_append_new(ro->results, result);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static int note_unused(struct rotate *ro, struct vmc_error *err)
+{
+	const char *old;
+	json_t *to;
+	int r = 0;
+
+	json_object_foreach(ro->keys, old, to) {
+		const char *fresh = json_string_value(to);
+		char why[256];
+
+		snprintf(why, sizeof(why), "replaced by %.200s", fresh);
+		if (!r && !kek_is_used(ro->m, old))
+			r = job_note_key(ro->m, old, why, err);
+		if (!r && !kek_is_used(ro->m, fresh))
+			r = job_note_key(ro->m, fresh, "made for a shallow recrypt that did not need it", err);
+	}
+	return r;
+}
+
+static void forget_unused(struct rotate *ro)
+{
+	const char *old;
+	json_t *to;
+
+	json_object_foreach(ro->keys, old, to)
+		if (!kek_is_used(ro->m, old))
+			vmk_kek_del(ro->m->k, old, false, NULL);
+}
+
+static int finish(struct rotate *ro, struct vmc_error *err)
+{
+	int r;
+
+	r = inventory_begin(ro->m->inv, err);
+	if (r)
+		return r;
+	r = note_unused(ro, err);
+	if (!r)
+		r = inventory_job_del(ro->m->inv, ro->job->id, err);
+	if (r) {
+		inventory_rollback(ro->m->inv);
+		return r;
+	}
+	r = inventory_commit(ro->m->inv, err);
+	if (!r)
+		forget_unused(ro);
+	return r;
+}
+
+static json_t *answer(const struct rotate *ro)
+{
+	json_t *keys = json_array(), *to;
+	const char *old;
+
+	json_object_foreach(ro->keys, old, to)
+		json_array_append_new(keys, json_pack("{s:s, s:O}", "old", old, "new", to));
+	return json_pack("{s:s, s:O, s:o}", "job", ro->job->id, "results", ro->results, "keys", keys);
+}
+
+static int rotate(struct vmm *m, struct inv_job *job, struct progress *p, json_t **out, struct vmc_error *err)
+{
+	json_t *vms = json_object_get(job->state, "vms"), *id;
+	struct rotate ro = {
+		.m = m, .job = job, .keys = json_object_get(job->state, "keys"), .results = json_array(),
+	};
+	size_t i, n = json_array_size(vms);
+	int r;
+
+	r = keep_successor(&ro, err);	/* a process that was killed may have left one */
+	json_array_foreach(vms, i, id) {
+		progress_report(p, "rewrap", i, n);
+		if (r || progress_canceled(p) || atomic_load(&m->stopping))
+			break;
+		rotate_one(&ro, json_string_value(id));
+	}
+	if (!r && i < n && !progress_canceled(p))
+		r = vmc_fail(err, VMC_ECANCELED, "the recrypt was interrupted; it goes on when the helper starts again");
+	if (!r) {
+		progress_report(p, "rewrap", i, n);
+		r = finish(&ro, err);
+		if (!r && progress_canceled(p))
+			r = vmc_fail(err, VMC_ECANCELED, "the recrypt was canceled after %zu of %zu VMs", i, n);
+	}
+	if (!r && out)
+		*out = answer(&ro);
+	json_decref(ro.results);
+	return r;
+}
+
+static json_t *begin_state(struct vmm *m, const char *const *refs, size_t n, const char *provider,
+			   struct vmc_error *err)
+{
+	json_t *vms = json_array(), *state;
+	char **ids;
+	size_t i, n_ids;
+
+	if (vm_ids(m, refs, n, &ids, &n_ids, err)) {
+		json_decref(vms);
+		return NULL;
+	}
+	for (i = 0; i < n_ids; i++)
+		json_array_append_new(vms, json_string(ids[i]));
+	ids_free(ids, n_ids);
+	state = json_pack("{s:o, s:{}, s:b, s:I}", "vms", vms, "keys", "resumable", 1, "total",
+			  (json_int_t)n_ids);
+	if (state && provider)
+		json_object_set_new(state, "provider", json_string(provider));
+	if (!state)
+		vmc_fail(err, VMC_ENOMEM, "out of memory");
+	return state;
+}
+
+/* One at a time: two would rotate each other's keys. */
+static int begin(struct vmm *m, struct vmc_error *err)
+{
+	if (!atomic_exchange(&m->rotating, true))
+		return 0;
+	vmc_fail(err, VMC_EBUSY, "another shallow recrypt is running");
+	vmc_hint(err, "Try again when that is done");
+	return VMC_EBUSY;
+}
+
+static int check_provider(struct vmm *m, const char *name, struct vmc_error *err)
+{
+	struct provider *p;
+	int r;
+
+	if (!name)
+		return 0;
+	r = providers_get(m->ps, name, &p, err);
+	if (!r)
+		provider_put(p);
+	return r;
+}
+
+int vmm_recrypt_shallow(struct vmm *m, const char *const *refs, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err)
+{
+	struct inv_job job;
+	json_t *state;
+	int r;
+
+	r = check_provider(m, provider, err);
+	if (!r)
+		r = begin(m, err);
+	if (r)
+		return r;
+	state = begin_state(m, refs, n, provider, err);
+	if (!state) {
+		r = err ? err->code : VMC_EINVAL;
+	} else {
+		r = job_begin(m, JOB_RECRYPT_SHALLOW, "", state, &job, err);
+		if (!r) {
+			r = rotate(m, &job, p, out, err);
+			job_clear(&job);
+		}
+	}
+	atomic_store(&m->rotating, false);
+	return r;
+}
+
+static int recover(struct vmm *m, struct inv_job *job, bool *pending, struct vmc_error *err)
+{
+	(void)m;
+	(void)job;
+	(void)err;
+	*pending = true;	/* nothing is half-way: each volume opens with what its bundle says */
+	return 0;
+}
+
+static int resume(struct vmm *m, struct vm *vm, struct inv_job *job, struct progress *p, struct vmc_error *err)
+{
+	int r = begin(m, err);
+
+	(void)vm;
+	if (r)
+		return r;
+	r = rotate(m, job, p, NULL, err);
+	atomic_store(&m->rotating, false);
+	return r;
+}
+
+/* What was rewrapped stays so, which is as good; the rest keeps its old key. */
+static int abandon(struct vmm *m, struct vm *vm, struct inv_job *job, struct vmc_error *err)
+{
+	struct rotate ro = { .m = m, .job = job, .keys = json_object_get(job->state, "keys") };
+	int r = begin(m, err);
+
+	(void)vm;
+	if (r)
+		return r;
+	r = keep_successor(&ro, err);
+	if (!r)
+		r = finish(&ro, err);
+	atomic_store(&m->rotating, false);
+	return r;
+}
+
+const struct job_kind job_kind_recrypt_shallow = {
+	.kind = JOB_RECRYPT_SHALLOW, .recover = recover, .resume = resume, .abandon = abandon,
+};

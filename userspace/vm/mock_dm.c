@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Device-mapper: AES-XTS-256 with 4 KiB sectors between a container and a plain file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../kernel/dm.h"
+#include "../kernel/luks.h"
+#include "device.h"
+#include "mock_host.h"
+#include "mock_luks.h"
+
+#define SECTOR 4096
+
+static struct mock_map *map_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < MOCK_MAPS; i++)
+		if (!strcmp(mock->maps[i].name, name))
+			return &mock->maps[i];
+	return NULL;
+}
+
+static void crypt_sector(const uint8_t *key, uint64_t sector, const uint8_t *in, uint8_t *out, int enc)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	uint8_t iv[16] = { 0 };
+	int n, i;
+
+	/* plain64 counts 512-byte sectors */
+	for (i = 0; i < 8; i++)
+		iv[i] = (uint8_t)((sector * (SECTOR / 512)) >> (8 * i));
+	if (!ctx || EVP_CipherInit_ex(ctx, EVP_aes_256_xts(), NULL, key, iv, enc) != 1 ||
+	    EVP_CipherUpdate(ctx, out, &n, in, SECTOR) != 1)
+		abort();
+	EVP_CIPHER_CTX_free(ctx);
+}
+
+/* All of it, one way or the other. */
+static void pump(const struct mock_map *m, const char *plain, int enc)
+{
+	int c = open(m->path, (enc ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	int p = open(plain, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	uint8_t in[SECTOR], out[SECTOR];
+	uint64_t i;
+
+	if (c < 0 || p < 0 || (!enc && ftruncate(p, (off_t)m->size)))
+		abort();
+	for (i = 0; i < m->size / SECTOR; i++) {
+		off_t at = (off_t)(i * SECTOR), there = (off_t)(m->offset + i * SECTOR);
+
+		if (pread(enc ? p : c, in, SECTOR, enc ? at : there) != SECTOR)
+			abort();
+		crypt_sector(m->key, i, in, out, enc);
+		if (pwrite(enc ? c : p, out, SECTOR, enc ? there : at) != SECTOR)
+			abort();
+	}
+	close(c);
+	close(p);
+}
+
+int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
+{
+	struct mock_map *m = map_find("");
+	const struct mock_dek *dek = NULL;
+	char plain[PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < MOCK_DEKS; i++) {
+		char id[VMC_UUID_STR], desc[VMK_DESC_MAX];
+
+		if (!mock->deks[i].serial)
+			continue;
+		vmc_uuid_format(&mock->deks[i].vm, id);
+		snprintf(desc, sizeof(desc), "vmcrypt:%s:%s", id, mock->deks[i].volume);
+		if (!strcmp(desc, c->key_desc))
+			dek = &mock->deks[i];
+	}
+	if (!dek || !m)
+		return vmc_fail(err, VMC_ENOKEY, "mock: key '%s' is not in the keyring", c->key_desc);
+	if (map_find(c->name))
+		return vmc_fail(err, VMC_EEXIST, "mock: mapping '%s' exists", c->name);
+	if (!mock_luks_is_key(c->path, dek->key))
+		return vmc_fail(err, VMC_EINTERNAL, "mock: '%s' would be opened with a wrong DEK", c->path);
+	if (!realpath(c->path, m->path))
+		return vmc_fail_errno(err, errno, "cannot open '%s'", c->path);
+	memcpy(m->key, dek->key, sizeof(m->key));
+	m->offset = c->offset_sectors * 512;
+	m->size = c->size_sectors * 512;
+	device_of_mapping(c->name, plain);
+	pump(m, plain, 0);
+	snprintf(m->name, sizeof(m->name), "%s", c->name);
+	return 0;
+}
+
+int dm_crypt_close(const char *name, struct vmc_error *err)
+{
+	struct mock_map *m = map_find(name);
+	char plain[PATH_MAX];
+
+	if (!m)
+		return 0;
+	if (m->busy)
+		return vmc_fail(err, VMC_EBUSY, "mapping '%s' is in use by qemu (4711)", name);
+	device_of_mapping(name, plain);
+	if (!access(m->path, F_OK))
+		pump(m, plain, 1);
+	unlink(plain);
+	memset(m, 0, sizeof(*m));
+	return 0;
+}
+
+bool dm_exists(const char *name)
+{
+	return map_find(name) != NULL;
+}
+
+int dm_backing(const char *name, char *out, size_t n, struct vmc_error *err)
+{
+	struct mock_map *m = map_find(name);
+
+	if (!m)
+		return vmc_fail(err, VMC_ENOENT, "no mapping '%s'", name);
+	snprintf(out, n, "%s", m->path);
+	return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the two ways to register have in common. */
+#ifndef VMC_VM_REGISTER_H
+#define VMC_VM_REGISTER_H
+
+#include "vm_priv.h"
+
+/* @vm, taken, into the inventory; tells. */
+int register_commit(struct vmm *m, struct vm *vm, struct vmc_error *err);
+/* From the volume at @path (resolved) and its neighbours. */
+int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR], struct vmc_error *err);
+
+#endif
