@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The module's cache of KEKs. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,7 +104,11 @@ int vmk_kek_get(struct vmk *k, const char *id, struct vmk_kek *out, struct vmc_e
 		return rc;
 	r.reply = on_kek;
 	r.data = out;
-	return vmk_ask(k, &r, &subject, err);
+	rc = vmk_ask(k, &r, &subject, err);
+	if (rc != VMC_ENOENT)
+		return rc;
+	/* for whoever needs it, it is a key that is missing */
+	return vmk_refused(&subject, ENOKEY, "KEK is not cached", err);
 }
 
 /* ---- all of them ---- */

@@ -124,9 +124,34 @@ static int explain_open(const struct dm_crypt *c, dev_t dev, struct vmc_error *e
 	}
 }
 
-static int create(const struct dm_crypt *c, const struct device *d, struct vmc_error *err)
+/* The device without a table yet. */
+static int create(const struct dm_crypt *c, struct vmc_error *err)
 {
-	char params[DM_TABLE_MAX], uuid[DM_UUID_MAX];
+	char uuid[DM_UUID_MAX];
+	struct dm_task *t;
+	int rc;
+
+	rc = dm_crypt_uuid(c->luks_uuid, c->name, uuid, err);
+	if (rc)
+		return rc;
+	dm_lock();
+	t = dm_task_for(DM_DEVICE_CREATE, c->name, err);
+	if (!t) {
+		rc = VMC_ENOMEM;
+	} else if (!dm_task_set_uuid(t, uuid)) {
+		dm_task_destroy(t);
+		rc = vmc_fail(err, VMC_ENOMEM, "no memory for mapping '%s'", c->name);
+	} else {
+		rc = dm_run(t, "make mapping", c->name, err);
+	}
+	dm_unlock();
+	return rc;
+}
+
+/* dm-crypt looks for its key here. */
+static int load_table(const struct dm_crypt *c, const struct device *d, struct vmc_error *err)
+{
+	char params[DM_TABLE_MAX];
 	struct dm_task *t;
 	uint64_t sectors;
 	int rc;
@@ -134,22 +159,36 @@ static int create(const struct dm_crypt *c, const struct device *d, struct vmc_e
 	rc = dm_crypt_size(c, d->sectors, &sectors, err);
 	if (!rc)
 		rc = dm_crypt_params(c, d->dev, params, err);
-	if (!rc)
-		rc = dm_crypt_uuid(c->luks_uuid, c->name, uuid, err);
 	if (rc)
 		return rc;
 	dm_lock();
-	t = dm_task_for(DM_DEVICE_CREATE, c->name, err);
-	if (!t)
+	t = dm_task_for(DM_DEVICE_RELOAD, c->name, err);
+	if (!t) {
 		rc = VMC_ENOMEM;
-	else if (!dm_task_set_uuid(t, uuid) ||
-		 !dm_task_add_target(t, 0, sectors, "crypt", params) ||
-		 (c->readonly && !dm_task_set_ro(t))) {
+	} else if (!dm_task_add_target(t, 0, sectors, "crypt", params) ||
+		   (c->readonly && !dm_task_set_ro(t))) {
 		dm_task_destroy(t);
 		rc = vmc_fail(err, VMC_ENOMEM, "no memory for mapping '%s'", c->name);
+	} else {
+		rc = dm_run(t, "open mapping", c->name, err);
 	}
 	dm_unlock();
-	return rc ? rc : dm_run_udev(t, "open mapping", c->name, err);
+	return rc;
+}
+
+/* In three steps, because in one libdevmapper forgets why it failed. */
+static int map(const struct dm_crypt *c, const struct device *d, struct vmc_error *err)
+{
+	int rc = create(c, err);
+
+	if (rc)
+		return rc;
+	rc = load_table(c, d, err);
+	if (!rc)
+		rc = run_type(DM_DEVICE_RESUME, "open mapping", c->name, err);
+	if (rc)
+		run_type(DM_DEVICE_REMOVE, "close mapping", c->name, NULL);
+	return rc;
 }
 
 static int open_with_key(const struct dm_crypt *c, struct vmc_error *err)
@@ -165,7 +204,7 @@ static int open_with_key(const struct dm_crypt *c, struct vmc_error *err)
 		rc = keyring_link(c->keyring, c->name, err);
 	if (rc)
 		return rc;
-	rc = create(c, &d, err);
+	rc = map(c, &d, err);
 	keyring_unlink(c->keyring);
 	return rc ? explain_open(c, d.dev, err) : 0;
 }

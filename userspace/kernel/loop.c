@@ -98,6 +98,24 @@ static int attach(int file, const char *path, bool readonly, uint64_t size,
 	return rc;
 }
 
+/* Device-mapper would share it with another mapping; whoever opens it exclusively does not. */
+static int check_free(const char *path, dev_t dev, struct vmc_error *err)
+{
+	int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	char holders[512];
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno != EBUSY)
+		return vmc_fail_errno(err, errno, "cannot open '%s'", path);
+	dm_holders(dev, holders, sizeof(holders));
+	vmc_fail(err, VMC_EBUSY, "device '%s' is in use%s%s", path, *holders ? " by " : "", holders);
+	vmc_hint(err, "close what uses it first");
+	return VMC_EBUSY;
+}
+
 int loop_or_device(const char *path, bool readonly, int *out, struct vmc_error *err)
 {
 	int fd VMC_CLEANUP(close_fd) = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
@@ -107,6 +125,9 @@ int loop_or_device(const char *path, bool readonly, int *out, struct vmc_error *
 	if (fd < 0 || fstat(fd, &st))
 		return vmc_fail_errno(err, errno, "cannot open '%s'", path);
 	if (S_ISBLK(st.st_mode)) {
+		rc = check_free(path, st.st_rdev, err);
+		if (rc)
+			return rc;
 		*out = fd;
 		fd = -1;
 		return 0;

@@ -260,15 +260,13 @@ static int check_format(struct crypt_device *cd, const char *path, struct vmc_er
 		vmc_hint(err, "if a 'cryptsetup reencrypt' was cut short, let it finish first");
 		return VMC_ENOTSUP;
 	}
-	if (strcmp(crypt_get_cipher(cd), "aes") || strcmp(crypt_get_cipher_mode(cd), "xts-plain64") ||
-	    crypt_get_volume_key_size(cd) != VMK_DEK_LEN ||
-	    crypt_get_sector_size(cd) != LUKS_SECTOR_SIZE || crypt_get_iv_offset(cd)) {
-		vmc_fail(err, VMC_ENOTSUP, "'%s' is encrypted with %s-%s, %d-bit key, %d-byte sectors; vmcrypt opens aes-xts-plain64, 512-bit key, %d-byte sectors",
-			 path, crypt_get_cipher(cd), crypt_get_cipher_mode(cd),
-			 8 * crypt_get_volume_key_size(cd), crypt_get_sector_size(cd), LUKS_SECTOR_SIZE);
-		return VMC_ENOTSUP;
-	}
-	return 0;
+	/* a header without keyslots says nothing of the key's size */
+	if (!strcmp(crypt_get_cipher(cd), "aes") && !strcmp(crypt_get_cipher_mode(cd), "xts-plain64") &&
+	    crypt_get_sector_size(cd) == LUKS_SECTOR_SIZE && !crypt_get_iv_offset(cd))
+		return 0;
+	return vmc_fail(err, VMC_ENOTSUP, "'%s' is encrypted with %s-%s and %d-byte sectors; vmcrypt opens aes-xts-plain64 with %d-byte sectors",
+			path, crypt_get_cipher(cd), crypt_get_cipher_mode(cd),
+			crypt_get_sector_size(cd), LUKS_SECTOR_SIZE);
 }
 
 static int read_token(struct crypt_device *cd, const char *path, struct luks_header *h,
