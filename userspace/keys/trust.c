@@ -123,7 +123,7 @@ static int common_name(const struct trust *t, char cn[65], struct vmc_error *err
 	for (const char *p = v; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			return vmc_fail(err, VMC_EINVAL, "the common name has control characters");
-	snprintf(cn, 65, "%s", v);
+	memcpy(cn, v, strlen(v) + 1);
 	return 0;
 }
 

@@ -43,6 +43,14 @@ void kmip_server_clear(struct kmip_server *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
+void kmip_server_forget(struct kmip_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->version = (struct kmip_version){ 0, 0 };
+	s->queried = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- one exchange ------------------------------------------------------------ */
 
 static void *buf_new(bool secret, size_t n)
@@ -154,6 +162,9 @@ static int exchange(struct kmip_client *c, uint64_t deadline, struct vmc_error *
 	}
 	c->in_step = true;
 	c->reason = c->reply.items[0].status ? c->reply.items[0].reason : KMIP_R_NONE;
+	/* perhaps it does not read this version any more: the next connection asks again */
+	if (c->reply.refused)
+		kmip_server_forget(c->server);
 	return 0;
 }
 

@@ -40,6 +40,8 @@ struct kmip_server {
 };
 void kmip_server_init(struct kmip_server *s, const char *host, uint16_t port);
 void kmip_server_clear(struct kmip_server *s);
+/* It may have become another one: its version and abilities are asked for anew. */
+void kmip_server_forget(struct kmip_server *s);
 
 struct kmip_client;
 /* Connect, and agree on a version when the server's is not known yet. */

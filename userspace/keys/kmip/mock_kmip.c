@@ -24,7 +24,7 @@
 
 #define KEYS_MAX	4096
 #define CONNS_MAX	256
-#define MESSAGE_MAX	(1u << 20)
+#define MESSAGE_MAX	MOCK_MESSAGE_MAX
 
 /* ---- store ----------------------------------------------------------------- */
 
@@ -708,6 +708,21 @@ static size_t answer(struct mock_kmip *m, const uint8_t *in, size_t n, uint8_t *
 		ttlv_end(&r.w);
 	}
 	return ttlv_finish(&r.w, &len, NULL) ? 0 : len;
+}
+
+size_t mock_kmip_answer(struct mock_store *store, const char *text, const void *in, size_t n,
+			uint8_t *out)
+{
+	struct mock_kmip m = { .store = store };
+	uint32_t op = 0;
+	size_t len;
+
+	if (mock_script_parse(text, &m.script))
+		abort();
+	pthread_mutex_init(&m.lock, NULL);
+	len = answer(&m, in, n, out, &op);
+	pthread_mutex_destroy(&m.lock);
+	return len;
 }
 
 /* ---- connections ------------------------------------------------------------------------- */

@@ -68,6 +68,11 @@ struct mock_script {
 };
 int mock_script_parse(const char *text, struct mock_script *s);	/* 0, or -1 with a message on stderr */
 
+/* The reply alone, without a network, in @out of MOCK_MESSAGE_MAX bytes; 0: it would hang up. */
+#define MOCK_MESSAGE_MAX (1u << 20)
+size_t mock_kmip_answer(struct mock_store *store, const char *script, const void *in, size_t n,
+			uint8_t *out);
+
 struct mock_config {
 	const char *cert, *key;		/* PEM files */
 	const char *ca;			/* of the clients; NULL: none is asked for */

@@ -70,11 +70,7 @@ static void server_down(struct pool *p, struct pool_server *s, const struct vmc_
 		s->backoff_ms = BACKOFF_MAX_MS;
 	s->retry_at = vmc_now_ms() + jitter(s->backoff_ms);
 	pthread_mutex_unlock(&p->lock);
-	/* it may come back as something else */
-	pthread_mutex_lock(&s->kmip.lock);
-	s->kmip.version = (struct kmip_version){ 0, 0 };
-	s->kmip.queried = false;
-	pthread_mutex_unlock(&s->kmip.lock);
+	kmip_server_forget(&s->kmip);
 	if (!was)
 		log_warn("provider %s: key server %s is out of use for now: %s", p->provider,
 			 s->kmip.name, why->text);
@@ -191,6 +187,8 @@ static int acquire(struct pool *p, struct pool_server *s, uint64_t deadline,
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (*c && !kmip_idle(*c)) {
+		/* restarted, perhaps as another version of itself */
+		kmip_server_forget(&s->kmip);
 		old = *c;
 		*c = NULL;
 	}

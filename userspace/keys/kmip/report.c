@@ -28,6 +28,7 @@ static void *probe_thread(void *data)
 	uint64_t start = vmc_now_ms(), deadline = start + p->set->request_timeout_ms;
 	struct kmip_client *c = NULL;
 
+	kmip_server_forget(s);
 	t->code = kmip_open(p->set, s, deadline, &c, &t->err);
 	if (!t->code)
 		t->code = kmip_query(c, deadline, &t->err);
