@@ -60,7 +60,7 @@ int api_start(struct api *a, sd_event *event, sd_bus *bus, unsigned int workers,
 	if (!rc)
 		rc = model_new(&a->model, a, err);
 	if (!rc)
-		rc = jobs_new(&a->jobs, a, err);
+		rc = bus_jobs_new(&a->jobs, a, err);
 	if (!rc)
 		rc = events_new(&a->events, a, err);
 	if (!rc)
@@ -77,7 +77,7 @@ void api_stop(struct api *a)
 	mailbox_free(a->box);
 	auth_free(a->auth);
 	events_free(a->events);
-	jobs_free(a->jobs);
+	bus_jobs_free(a->jobs);
 	model_free(a->model);
 }
 
@@ -87,7 +87,7 @@ void api_quiesce(struct api *a)
 	call_refuse_held(a);
 	for (int i = 0; i < POOL_N; i++)
 		pool_close(a->pools[i]);
-	jobs_cancel_short(a->jobs);
+	bus_jobs_cancel_short(a->jobs);
 }
 
 bool api_idle(const struct api *a)

@@ -255,7 +255,7 @@ static int check(struct auth *auth, sd_bus_message *m, const char *action, uid_t
 static bool own_job(struct auth *auth, sd_bus_message *m, uid_t uid)
 {
 	return sd_bus_message_is_method_call(m, "org.vmcrypt1.Job", "Cancel") &&
-	       job_uid(auth->api, sd_bus_message_get_path(m)) == uid;
+	       bus_job_uid(auth->api, sd_bus_message_get_path(m)) == uid;
 }
 
 /* Returns 1 when the message is dealt with, 0 to let the objects have it. */

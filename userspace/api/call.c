@@ -64,7 +64,7 @@ static void call_free(struct call *c)
 	if (!c)
 		return;
 	if (c->job)
-		job_end(c->job);
+		bus_job_end(c->job);
 	for (size_t i = 0; c->list && i < c->n_list; i++)
 		free(c->list[i]);
 	free(c->list);
@@ -236,10 +236,10 @@ static int submit(struct call *c, struct vmc_error *err)
 	if (c->method->note)
 		c->method->note(c);
 	if (c->method->job) {
-		rc = job_begin(c, &c->job, err);
+		rc = bus_job_begin(c, &c->job, err);
 		if (rc)
 			return rc;
-		c->progress = job_progress(c->job);
+		c->progress = bus_job_progress(c->job);
 	}
 	if (a->hold || !a->backend)
 		return hold(c, err);
@@ -404,7 +404,7 @@ int call_resume(struct api *a, const char *id, const char *kind, const char *vm,
 	rc = make_call(a, &resume, vm, &c, err);
 	if (rc)
 		return rc;
-	c->s[0] = kind;		/* read by job_begin() only */
+	c->s[0] = kind;		/* read by bus_job_begin() only */
 	c->resume = strdup(id);
 	rc = c->resume ? submit(c, err) : vmc_fail(err, VMC_ENOMEM, "no memory for job '%s'", id);
 	if (rc)

@@ -207,14 +207,14 @@ void event_from_kernel(struct api *a, const struct vmk_event *e)
 /* Copies run for long, and a resumed one has no client that hears how it went. */
 void event_job_ended(struct api *a, struct call *c)
 {
-	const char *what = job_operation(c->job), *vm = c->vm[0] ? c->vm : NULL;
+	const char *what = bus_job_operation(c->job), *vm = c->vm[0] ? c->vm : NULL;
 	json_t *d;
 
 	if (c->rc && c->resume && a->resume_failed)
 		a->resume_failed(a, &c->err, a->hook_data);
 	if (c->method->pool != POOL_COPY)
 		return;
-	d = json_pack("{s:s, s:I, s:s}", "operation", what, "ms", (json_int_t)job_age_ms(c->job),
+	d = json_pack("{s:s, s:I, s:s}", "operation", what, "ms", (json_int_t)bus_job_age_ms(c->job),
 		      "result", !c->rc ? "ok" : c->rc == VMC_ECANCELED ? "canceled" : "failed");
 	if (c->resume)
 		json_object_set_new(d, "job", json_string(c->resume));

@@ -160,7 +160,7 @@ static int job_make(struct call *c, struct job **ret)
 	return 0;
 }
 
-int job_begin(struct call *c, struct job **ret, struct vmc_error *err)
+int bus_job_begin(struct call *c, struct job **ret, struct vmc_error *err)
 {
 	struct jobs *jobs = c->api->jobs;
 	struct job *j;
@@ -180,7 +180,7 @@ int job_begin(struct call *c, struct job **ret, struct vmc_error *err)
 	return 0;
 }
 
-void job_end(struct job *j)
+void bus_job_end(struct job *j)
 {
 	struct jobs *jobs = j->jobs;
 	struct job **at = &jobs->first;
@@ -194,17 +194,17 @@ void job_end(struct job *j)
 	job_free(j);
 }
 
-struct progress *job_progress(struct job *j)
+struct progress *bus_job_progress(struct job *j)
 {
 	return &j->progress;
 }
 
-uint64_t job_age_ms(const struct job *j)
+uint64_t bus_job_age_ms(const struct job *j)
 {
 	return vmc_now_ms() - j->start_ms;
 }
 
-const char *job_operation(const struct job *j)
+const char *bus_job_operation(const struct job *j)
 {
 	return j->operation;
 }
@@ -219,14 +219,14 @@ static struct job *find_path(struct jobs *jobs, const char *path)
 	return NULL;
 }
 
-uid_t job_uid(struct api *a, const char *path)
+uid_t bus_job_uid(struct api *a, const char *path)
 {
 	struct job *j = find_path(a->jobs, path);
 
 	return j ? j->uid : (uid_t)-1;
 }
 
-bool job_resumes(struct jobs *jobs, const char *id)
+bool bus_job_resumes(struct jobs *jobs, const char *id)
 {
 	for (struct job *j = jobs->first; j; j = j->next)
 		if (j->call->resume && !strcmp(j->call->resume, id))
@@ -234,12 +234,12 @@ bool job_resumes(struct jobs *jobs, const char *id)
 	return false;
 }
 
-unsigned int jobs_count(const struct jobs *jobs)
+unsigned int bus_jobs_count(const struct jobs *jobs)
 {
 	return jobs->n;
 }
 
-bool jobs_have_copies(const struct jobs *jobs)
+bool bus_jobs_have_copies(const struct jobs *jobs)
 {
 	for (struct job *j = jobs->first; j; j = j->next)
 		if (j->call->method->pool == POOL_COPY)
@@ -247,14 +247,14 @@ bool jobs_have_copies(const struct jobs *jobs)
 	return false;
 }
 
-void jobs_cancel_short(struct jobs *jobs)
+void bus_jobs_cancel_short(struct jobs *jobs)
 {
 	for (struct job *j = jobs->first; j; j = j->next)
 		if (j->call->method->pool != POOL_COPY)
 			atomic_store(&j->progress.cancel, true);
 }
 
-json_t *jobs_describe(struct jobs *jobs)
+json_t *bus_jobs_describe(struct jobs *jobs)
 {
 	json_t *list = json_array();
 
@@ -341,7 +341,7 @@ int job_api_add(struct api *a, struct vmc_error *err)
 	return r < 0 ? vmc_fail_errno(err, -r, "cannot add the job objects") : 0;
 }
 
-int jobs_new(struct jobs **ret, struct api *a, struct vmc_error *err)
+int bus_jobs_new(struct jobs **ret, struct api *a, struct vmc_error *err)
 {
 	struct jobs *jobs = calloc(1, sizeof(*jobs));
 	int r;
@@ -353,14 +353,14 @@ int jobs_new(struct jobs **ret, struct api *a, struct vmc_error *err)
 	if (r >= 0)
 		r = sd_event_source_set_enabled(jobs->tick, SD_EVENT_OFF);
 	if (r < 0) {
-		jobs_free(jobs);
+		bus_jobs_free(jobs);
 		return vmc_fail_errno(err, -r, "cannot make a timer for jobs");
 	}
 	*ret = jobs;
 	return 0;
 }
 
-void jobs_free(struct jobs *jobs)
+void bus_jobs_free(struct jobs *jobs)
 {
 	if (!jobs)
 		return;

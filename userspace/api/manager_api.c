@@ -266,7 +266,7 @@ static int run_list_jobs(struct call *c, struct backend *b, struct vmc_error *er
 
 static void note_jobs(struct call *c)
 {
-	c->noted = jobs_describe(c->api->jobs);
+	c->noted = bus_jobs_describe(c->api->jobs);
 }
 
 static int run_abandon_job(struct call *c, struct backend *b, struct vmc_error *err)

@@ -41,7 +41,7 @@ static void resume_one(struct resume *r, const json_t *job)
 	const char *vm = json_string_value(json_object_get(job, "vm"));
 	struct vmc_error err = VMC_ERROR_INIT;
 
-	if (!id || job_resumes(r->api->jobs, id))
+	if (!id || bus_job_resumes(r->api->jobs, id))
 		return;
 	log_info("job %s (%s) goes on", id, kind ? kind : "?");
 	if (call_resume(r->api, id, kind, vm, &err))

@@ -33,7 +33,7 @@
 
 #define USEC		1000000ull
 #define BUS_TIMEOUT	(10 * USEC)	/* for the bus driver */
-#define STOP_DEADLINE	(30 * USEC)	/* for workers to reach a safe point; the unit allows 45 s */
+#define STOP_SECONDS	30u		/* for workers to reach a safe point; the unit allows 45 */
 
 struct server {
 	const struct server_options *o;
@@ -271,6 +271,11 @@ static void on_resume_failed(struct api *a, const struct vmc_error *err, void *d
 	resume_again(s->resume, err);
 }
 
+static unsigned int stop_seconds(const struct server *s)
+{
+	return s->o->stop_seconds ? s->o->stop_seconds : STOP_SECONDS;
+}
+
 /*
  * What still runs is safe to leave: every step of the manager survives a kill.
  * The mappings and the VMs stay, and so do the jobs, which go on at the next start.
@@ -280,8 +285,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
 	struct server *s = data;
 
 	(void)source, (void)usec;
-	log_warn("%u jobs did not reach a safe point within %llu s; they go on at the next start",
-		 jobs_count(s->api.jobs), STOP_DEADLINE / USEC);
+	log_warn("%u jobs did not reach a safe point within %u s; they go on at the next start",
+		 bus_jobs_count(s->api.jobs), stop_seconds(s));
 	sd_bus_flush(s->bus);
 	_exit(s->status);
 }
@@ -294,13 +299,13 @@ static void stop(struct server *s, int status)
 		return;
 	s->stopping = true;
 	s->status = status;
-	sd_notifyf(0, "STOPPING=1\nSTATUS=waiting for %u jobs to reach a safe point", jobs_count(s->api.jobs));
-	log_info("stopping; %u jobs are to reach a safe point first", jobs_count(s->api.jobs));
+	sd_notifyf(0, "STOPPING=1\nSTATUS=waiting for %u jobs to reach a safe point", bus_jobs_count(s->api.jobs));
+	log_info("stopping; %u jobs are to reach a safe point first", bus_jobs_count(s->api.jobs));
 	if (s->api.backend)
 		vmm_shutdown(s->api.backend->m);
 	api_quiesce(&s->api);
-	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC, STOP_DEADLINE, 0,
-				       on_deadline, s);
+	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC,
+				       stop_seconds(s) * USEC, 0, on_deadline, s);
 	if (r < 0)
 		log_warn("no deadline for the end: %s", strerror(-r));
 	try_finish(s);

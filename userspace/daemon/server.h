@@ -12,6 +12,7 @@ struct server_options {
 	const char *config;		/* file; NULL: the default one */
 	const char *bus_address;	/* NULL: the system bus, or with @session the user's */
 	bool session, foreground;
+	unsigned int stop_seconds;	/* for jobs to reach a safe point at the end; 0: 30 */
 };
 
 /* Returns the exit status. @cfg is what was read from @o->config at start. Signals are blocked by the caller. */
