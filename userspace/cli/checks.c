@@ -236,6 +236,6 @@ void checks_memlock(json_t *list, const char *root, pid_t pid, size_t heap)
 	}
 	vmc_size_format(strtoull(soft, NULL, 10), have);
 	finding_add(list, "locked memory", FIND_FAIL,
-		    "systemctl edit vmcryptd: [Service] LimitMEMLOCK=16M; then systemctl restart vmcryptd",
+		    "systemctl edit vmcryptd: [Service] LimitMEMLOCK=64M; then systemctl restart vmcryptd",
 		    "vmcryptd may lock %s, but its secure heap is %s", have, want);
 }

@@ -391,27 +391,11 @@ static void test_checks(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-static void test_pem_json(void **state)
-{
-	char out[64];
-	size_t used = 0;
-
-	(void)state;
-	assert_int_equal(pem_json("a\n\"\\\r", out, sizeof(out), &used), 0);
-	assert_string_equal(out, "\"a\\n\\\"\\\\\\r\"");
-	assert_int_equal(used, strlen(out));
-	used = 0;
-	assert_int_equal(pem_json("12345678", out, 10, &used), VMC_EINVAL);
-	used = 0;
-	assert_int_equal(pem_json("\x01", out, sizeof(out), &used), VMC_EINVAL);
-	used = 0;
-	assert_int_equal(pem_json("\xc3\xa4", out, sizeof(out), &used), VMC_EINVAL);
-}
-
 static void test_pem_read(void **state)
 {
 	char root[] = "/tmp/vmcrypt-pem-XXXXXX", path[64], command[64], *pem;
 	struct vmc_error err;
+	int fd;
 
 	(void)state;
 	assert_non_null(mkdtemp(root));
@@ -432,6 +416,9 @@ static void test_pem_read(void **state)
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(pem_read(path, "CERTIFICATE", &pem, &err), VMC_ENOENT);
+	assert_int_equal(pem_open(path, &fd, &err), VMC_ENOENT);
+	assert_int_equal(pem_open("/dev/null", &fd, &err), VMC_EINVAL);
+	assert_int_equal(fd, -1);
 }
 
 int main(void)
@@ -442,7 +429,7 @@ int main(void)
 		cmocka_unit_test(test_nearest), cmocka_unit_test(test_meter),
 		cmocka_unit_test(test_table), cmocka_unit_test(test_subst_argv),
 		cmocka_unit_test(test_subst_env), cmocka_unit_test(test_checks),
-		cmocka_unit_test(test_pem_json), cmocka_unit_test(test_pem_read),
+		cmocka_unit_test(test_pem_read),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

@@ -147,8 +147,8 @@ int verb_disk_open(struct cli *c)
 int verb_disk_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "NAME", "name" }, { "PATH", "path" }, { "SIZE", "size" }, { "OPEN", "open" },
-		{ "DEVICE", "device" }, { "FLAGS", "dm_flags" }, { "KEY", "key" },
+		{ "NAME", "name" }, { "PATH", "path" }, { "OPEN", "open" }, { "DEVICE", "device" },
+		{ "FLAGS", "dm_flags" }, { "KEY", "key" }, { "CACHED", "cached" },
 	};
 	VMC_CLEANUP(free_string) char *path = NULL;
 	json_t *vm = NULL;

@@ -6,13 +6,13 @@
 
 #include "../lib/config.h"
 #include "../lib/util.h"
+#include "../lib/version.h"
 #include "bus.h"
 #include "checks.h"
 #include "out.h"
 #include "provider.h"
 #include "table.h"
 #include "verbs.h"
-#include "version.h"
 
 /* What c->err says, as a finding. */
 static void add_error(struct cli *c, json_t *list, const char *check, enum finding result)
@@ -61,9 +61,9 @@ static bool check_daemon(struct cli *c, json_t *list)
 		add_error(c, list, "daemon", FIND_FAIL);
 		return false;
 	}
-	if (strcmp(version, VMCRYPT_VERSION))
+	if (strcmp(version, VMC_VERSION))
 		finding_add(list, "daemon", FIND_WARN, "systemctl restart vmcryptd",
-			    "vmcryptd is version %s, this is %s", version, VMCRYPT_VERSION);
+			    "vmcryptd is version %s, this is %s", version, VMC_VERSION);
 	else
 		finding_add(list, "daemon", FIND_OK, "", "vmcryptd is running, version %s", version);
 	checks_memlock(list, "", daemon_pid(c), heap);
@@ -179,15 +179,19 @@ static void check_vms(struct cli *c, json_t *list)
 
 static void check_jobs(struct cli *c, json_t *list)
 {
-	json_t *jobs = NULL;
+	json_t *jobs = NULL, *job;
+	size_t i, pending = 0;
 
 	if (bus_json(c, &jobs, BUS_ROOT, IFACE_MANAGER, "ListJobs", ""))
 		add_error(c, list, "jobs", FIND_FAIL);
-	else if (json_array_size(jobs))
+	json_array_foreach(jobs, i, job)
+		pending += !strcmp(json_string_value(json_object_get(job, "state")) ?: "pending",
+				   "pending");
+	if (pending)
 		finding_add(list, "jobs", FIND_WARN, "vmcrypt job list",
-			    "%zu jobs are half done: they resume when vmcryptd starts",
-			    json_array_size(jobs));
-	else
+			    "%zu half done: resumed when vmcryptd starts, rolled back by 'vmcrypt job abandon'",
+			    pending);
+	else if (jobs)
 		finding_add(list, "jobs", FIND_OK, "", "none was left half done");
 	json_decref(jobs);
 }

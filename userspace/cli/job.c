@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* "vmcrypt job ...": work that was stopped half way. */
+/* "vmcrypt job ...": work that runs, or was stopped half way. */
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -9,8 +9,8 @@
 int verb_job_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "ID", "id" }, { "KIND", "kind" }, { "VM", "vm" }, { "DONE", "done" },
-		{ "TOTAL", "total" },
+		{ "ID", "id" }, { "STATE", "state" }, { "VM", "name|vm" }, { "WHAT", "what|kind" },
+		{ "DONE", "done" }, { "TOTAL", "total" }, { "ERROR", "error" },
 	};
 	json_t *jobs = NULL;
 	int r = bus_json(c, &jobs, BUS_ROOT, IFACE_MANAGER, "ListJobs", "");
@@ -18,7 +18,7 @@ int verb_job_list(struct cli *c)
 	if (!r && c->json)
 		out_json(jobs);
 	else if (!r)
-		r = render_list(stdout, jobs, cols, ARRAY_SIZE(cols), "no job was left half done");
+		r = render_list(stdout, jobs, cols, ARRAY_SIZE(cols), "no job runs, and none was left half done");
 	json_decref(jobs);
 	return r;
 }

@@ -26,7 +26,7 @@ int verb_key_list(struct cli *c)
 {
 	static const struct column cols[] = {
 		{ "ID", "id" }, { "CACHED", "cached" }, { "VOLUMES", "users" }, { "VMS", "vms" },
-		{ "CHECK VALUE", "kcv" }, { "LEASE", "lease_left" },
+		{ "CHECK VALUE", "kcv" }, { "LEASE", "lease_left" }, { "NOTE", "note" },
 	};
 	json_t *keys = NULL;
 	int r = list_keys(c, &keys);

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/version.h"
 #include "bus.h"
 #include "cli.h"
 #include "complete.h"
 #include "help.h"
 #include "out.h"
 #include "verbs.h"
-#include "version.h"
 
 /* Names may hold any letters: without a locale, take them as UTF-8 all the same. */
 static void set_locale(void)
@@ -50,7 +50,7 @@ static int run(struct cli *c, int argc, char **argv)
 	if (args_has(&c->args, OPT_HELP))
 		return help_print(stdout, c->args.words, c->args.n_words, &c->err);
 	if (args_has(&c->args, OPT_VERSION)) {
-		puts("vmcrypt " VMCRYPT_VERSION);
+		puts("vmcrypt " VMC_VERSION);
 		return 0;
 	}
 	if (!c->args.n_words) {

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "../lib/util.h"
 #include "bus.h"
@@ -38,25 +39,27 @@ struct service {
 	/* the job that runs */
 	sd_bus_message *call;
 	char *source;
-	unsigned int step;
-	bool canceled;
+	unsigned int step, ticks;
+	bool canceled, asked;
 };
 
 static const char vm_web1[] =
 	"{\"id\":\"" WEB1 "\",\"name\":\"web1\",\"bundle\":\"/srv/vm/web1.vmcrypt\",\"power\":\"%s\","
 	"\"key_state\":\"ok\",\"provider\":\"kms1\","
-	"\"home\":{\"path\":\"/srv/vm/web1.home\",\"key\":\"kms1/42\",\"open\":false},"
+	"\"serial\":3,\"migration\":\"required\",\"job\":null,\"mount\":null,"
+	"\"home\":{\"name\":\"home\",\"path\":\"/srv/vm/web1.home\",\"key\":\"kms1/42\",\"open\":false,"
+	"\"device\":null,\"cached\":true},"
 	"\"disks\":[{\"name\":\"root\",\"path\":\"/srv/vm/web1-root.img\",\"key\":\"kms1/43\","
-	"\"open\":false,\"device\":\"\",\"dm_flags\":\"no_read_workqueue\",\"generation\":2,"
-	"\"size\":21474836480},{\"name\":\"data-1\",\"path\":\"/dev/vg0/data\",\"key\":\"kms1/44\","
+	"\"open\":false,\"device\":null,\"dm_flags\":\"no_read_workqueue\",\"generation\":2,"
+	"\"cached\":false},{\"name\":\"data-1\",\"path\":\"/dev/vg0/data\",\"key\":\"kms1/44\","
 	"\"open\":true,\"device\":\"/dev/mapper/vmcrypt-" WEB1 "-data-1\",\"dm_flags\":\"\","
-	"\"generation\":1,\"size\":1073741824}]}";
+	"\"generation\":1,\"cached\":true}]}";
 static const char vm_clash[] =
 	"{\"id\":\"" CLASH "\",\"name\":\"clash\",\"bundle\":\"/srv/vm/clash.vmcrypt\",\"power\":\"off\","
 	"\"key_state\":\"locked\",\"provider\":\"kms1\",\"disks\":[]}";
 static const char providers[] =
-	"[{\"name\":\"kms1\",\"kind\":\"kmip\",\"default\":true,\"servers\":[{\"host\":\"a.example\","
-	"\"port\":5696},{\"host\":\"b.example\",\"port\":5697}],\"client_cert\":{\"subject\":\"CN=host1\","
+	"[{\"name\":\"kms1\",\"kind\":\"kmip\",\"default\":true,\"servers\":[\"a.example:5696\","
+	"\"b.example:5697\"],\"client_cert\":{\"subject\":\"CN=host1\","
 	"\"not_after\":\"2027-01-01T00:00:00Z\",\"days_left\":400},\"state\":\"healthy\"}]";
 static const char test_report[] =
 	"{\"reachable\":%s,\"servers\":[{\"host\":\"a.example\",\"port\":5696,\"ok\":true,\"error\":null,"
@@ -79,6 +82,15 @@ static const char events[] =
 	"\"details\":{}}]";
 
 /* ---- the log of calls ---------------------------------------------------- */
+
+static void log_file(FILE *f, int fd)
+{
+	char text[256];
+	ssize_t n = read(fd, text, sizeof(text)), i;
+
+	for (i = 0; i < n; i++)
+		fputc(text[i] == '\n' ? '~' : text[i], f);
+}
 
 static int log_value(FILE *f, sd_bus_message *m)
 {
@@ -105,6 +117,12 @@ static int log_value(FILE *f, sd_bus_message *m)
 	case 'u':
 		r = sd_bus_message_read_basic(m, 'u', &u);
 		fprintf(f, "%u", u);
+		break;
+	case 'h':
+		/* the test wants to see that it is the file that was meant */
+		r = sd_bus_message_read_basic(m, 'h', &b);
+		if (r > 0)
+			log_file(f, b);
 		break;
 	case 'b':
 		r = sd_bus_message_read_basic(m, 'b', &b);
@@ -189,8 +207,11 @@ static int on_step(sd_event_source *timer, uint64_t now, void *data)
 
 	if (strstr(s->source, "die"))
 		_exit(0);
-	if (s->step < STEPS - 1 || !strstr(s->source, "slow"))
+	/* the last step waits for what the test is about, within 10 s */
+	if (s->step < STEPS - 1 || s->ticks > 2000 ||
+	    !(strstr(s->source, "slow") || (strstr(s->source, "quiet") && !s->asked)))
 		s->step++;
+	s->ticks++;
 	changed(s, OTHERS_JOB);
 	changed(s, JOB);
 	if (s->step == STEPS || s->canceled) {
@@ -213,12 +234,12 @@ static int encrypt(struct service *s, sd_bus_message *m)
 		return r < 0 ? r : -EBUSY;
 	s->call = sd_bus_message_ref(m);
 	s->source = strdup(source);
-	s->step = 0;
-	s->canceled = false;
+	s->step = s->ticks = 0;
+	s->canceled = s->asked = false;
 	if (!strstr(source, "quiet"))
 		announce(s);
 	sd_event_now(s->event, CLOCK_MONOTONIC, &now);
-	r = sd_event_add_time(s->event, &timer, CLOCK_MONOTONIC, now + STEP_US, 0, on_step, s);
+	r = sd_event_add_time(s->event, &timer, CLOCK_MONOTONIC, now + STEP_US, 1, on_step, s);
 	return r < 0 ? r : 1;
 }
 
@@ -303,8 +324,8 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		return reply(m, "{\"results\":[{\"vm\":\"" WEB1 "\",\"name\":\"web1\",\"ok\":true},"
 			     "{\"vm\":\"" CLASH "\",\"name\":\"clash\",\"ok\":%s}],"
 			     "\"timing\":{\"kms_ms\":12,\"netlink_ms\":3}}",
-			     s->empty ? "true" : "false,\"error\":{\"code\":\"KeyMissing\",\"text\":"
-			     "\"key kms1/44 is not on the servers\",\"hint\":\"restore it there\"}");
+			     s->empty ? "true" : "false,\"code\":\"KeyMissing\",\"error\":"
+			     "\"key kms1/44 is not on the servers\",\"hint\":\"restore it there\"");
 	if (!strcmp(member, "ListProviders"))
 		return reply(m, "%s", s->empty ? "[]" : providers);
 	if (!strcmp(member, "AddProvider"))
@@ -324,8 +345,11 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 	}
 	if (!strcmp(member, "ListJobs"))
 		return reply(m, "%s", s->left_job ?
-			     "[{\"id\":\"j1\",\"kind\":\"disk-encrypt\",\"vm\":\"" WEB1
-			     "\",\"done\":5,\"total\":20}]" : "[]");
+			     "[{\"id\":\"j1\",\"kind\":\"encrypt\",\"vm\":\"" WEB1 "\",\"name\":\"web1\","
+			     "\"what\":\"encryption of disk 'd'\",\"done\":5,\"total\":20,"
+			     "\"state\":\"pending\",\"object\":null},{\"id\":null,\"kind\":\"create-vm\","
+			     "\"vm\":null,\"what\":\"format\",\"done\":0,\"total\":0,"
+			     "\"state\":\"running\",\"object\":\"" OTHERS_JOB "\"}]" : "[]");
 	if (!strcmp(member, "AbandonJob")) {
 		s->left_job = false;
 		return sd_bus_reply_method_return(m, "");
@@ -369,13 +393,19 @@ static int provider(struct service *s, sd_bus_message *m, const char *member)
 		return reply(m, "%.*s", (int)strlen(providers) - 2, providers + 1);
 	if (!strcmp(member, "Test"))
 		return reply(m, test_report, s->empty ? "false" : "true");
+	if (!strcmp(member, "Import"))
+		return reply(m, "{}");
 	sd_bus_message_read(m, "s", &verb);
 	if (!strcmp(verb, "csr") || !strcmp(verb, "self-signed"))
 		return reply(m, "{\"pem\":\"-----BEGIN %s-----\\nMIIB\\n-----END-----\\n\"}",
 			     *verb == 'c' ? "CERTIFICATE REQUEST" : "CERTIFICATE");
 	if (!strcmp(verb, "show"))
-		return reply(m, "{\"servers\":[{\"host\":\"a.example\",\"port\":5696,\"sha256\":\"AA:BB\","
-			     "\"chain\":\"not trusted\"}]}");
+		return reply(m, "{\"servers\":[{\"host\":\"a.example\",\"port\":5696,\"trusted\":false,"
+			     "\"pinned\":false,\"verdict\":\"not trusted: no CA signed it\",\"chain\":[{"
+			     "\"subject\":\"CN=a\",\"issuer\":\"CN=a\",\"not_after\":\"2027-01-01T00:00:00Z\","
+			     "\"days_left\":400,\"sha256\":\"AA:BB\",\"spki_sha256\":\"CC:DD\","
+			     "\"self_signed\":true,\"pem\":\"-----BEGIN\"}]},{\"host\":\"b.example\","
+			     "\"port\":5697,\"error\":\"connection refused\",\"hint\":\"start it\"}]}");
 	return reply(m, "{}");
 }
 
@@ -401,6 +431,7 @@ static int job_properties(struct service *s, sd_bus_message *m, const char *path
 	bool ours = !strcmp(path, JOB);
 	int r = sd_bus_message_new_method_return(m, &answer);
 
+	s->asked |= ours;
 	if (r >= 0)
 		r = append_job(answer, s, ours && s->call ? sd_bus_message_get_sender(s->call) : ":9.99");
 	if (r >= 0)

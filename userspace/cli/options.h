@@ -35,7 +35,8 @@ enum opt_type {
 	X(DEFAULT, "default", TYPE_FLAG, "", \
 	  "make it the provider of new VMs that name none") \
 	X(FINGERPRINT, "fingerprint", TYPE_TEXT, "SHA256", \
-	  "trust the server certificate with this SHA-256 fingerprint, and no other") \
+	  "trust the server certificate, or with spki: in front the public key, of this " \
+	  "fingerprint; may be done for each server") \
 	X(DIR, "dir", TYPE_PATH, "DIR", \
 	  "existing folder that gets the bundle NAME.vmcrypt and the volumes") \
 	X(PROVIDER, "provider", TYPE_TEXT, "PROVIDER", \

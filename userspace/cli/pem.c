@@ -4,14 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../lib/fs.h"
-#include "../lib/secmem.h"
 
 static bool is_ascii(const char *s)
 {
@@ -20,7 +18,7 @@ static bool is_ascii(const char *s)
 	return !*s;
 }
 
-/* Is there a line "-----BEGIN [words ]WHAT-----"? "EC PRIVATE KEY" is a PRIVATE KEY, too. */
+/* Is there a line "-----BEGIN [words ]WHAT-----"? "TRUSTED CERTIFICATE" is a CERTIFICATE, too. */
 static int check(const char *path, const char *pem, const char *what, struct vmc_error *err)
 {
 	const char *begin = strstr(pem, "-----BEGIN "), *p = begin;
@@ -65,85 +63,16 @@ int pem_read(const char *path, const char *what, char **pem, struct vmc_error *e
 	return r;
 }
 
-static int read_all(int fd, const char *path, char *buf, size_t n, struct vmc_error *err)
+int pem_open(const char *path, int *fd, struct vmc_error *err)
 {
-	size_t done = 0;
-
-	while (done < n) {
-		ssize_t got = read(fd, buf + done, n - done);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return vmc_fail_errno(err, errno, "cannot read '%s'", path);
-		if (!got)
-			return vmc_fail(err, VMC_EIO, "'%s' became shorter while it was read", path);
-		done += got;
-	}
-	return 0;
-}
-
-int pem_read_secret(const char *path, const char *what, char **pem, size_t *size,
-		    struct vmc_error *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
 	struct stat st;
 
-	if (fd < 0)
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (*fd < 0)
 		return vmc_fail_errno(err, errno, "cannot open '%s'", path);
-	if (fstat(fd, &st)) {
-		r = vmc_fail_errno(err, errno, "cannot read '%s'", path);
-		goto out;
-	}
-	/* private keys are small, and so is the secure heap */
-	if (!S_ISREG(st.st_mode) || st.st_size > 16384) {
-		r = vmc_fail(err, VMC_EINVAL, "'%s' is not a file of at most 16 KiB", path);
-		goto out;
-	}
-	*size = st.st_size + 1;
-	*pem = secmem_alloc(*size);
-	if (!*pem) {
-		r = vmc_fail(err, VMC_ENOMEM, "no room in the secure heap for '%s'", path);
-		goto out;
-	}
-	r = read_all(fd, path, *pem, st.st_size, err);
-	if (!r && strlen(*pem) != *size - 1)
-		r = vmc_fail(err, VMC_EINVAL, "'%s' is no PEM file: it holds a zero byte", path);
-	if (!r)
-		r = check(path, *pem, what, err);
-	if (r) {
-		secmem_free(*pem, *size);
-		*pem = NULL;
-	}
-out:
-	close(fd);
-	return r;
-}
-
-static int put(char *out, size_t n, size_t *used, char c)
-{
-	if (*used + 1 >= n)
-		return VMC_EINVAL;
-	out[(*used)++] = c;
-	out[*used] = '\0';
-	return 0;
-}
-
-int pem_json(const char *text, char *out, size_t n, size_t *used)
-{
-	int r = put(out, n, used, '"');
-
-	for (; *text && !r; text++) {
-		char c = *text;
-
-		if (c == '\n' || c == '\r' || c == '\t' || c == '"' || c == '\\') {
-			r = put(out, n, used, '\\');
-			c = c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : c;
-		} else if (c < ' ' || c > '~') {
-			r = VMC_EINVAL;
-		}
-		if (!r)
-			r = put(out, n, used, c);
-	}
-	return r ? r : put(out, n, used, '"');
+	if (!fstat(*fd, &st) && S_ISREG(st.st_mode))
+		return 0;
+	close(*fd);
+	*fd = -1;
+	return vmc_fail(err, VMC_EINVAL, "'%s' is not a regular file", path);
 }

@@ -114,27 +114,6 @@ int verb_provider_add_kmip(struct cli *c)
 	return 0;
 }
 
-/* "host:port", for servers that are objects. */
-static void join_servers(json_t *list)
-{
-	json_t *provider, *server;
-	size_t i, j;
-
-	json_array_foreach(list, i, provider) {
-		json_t *servers = json_object_get(provider, "servers");
-
-		json_array_foreach(servers, j, server) {
-			const char *host = json_string_value(json_object_get(server, "host"));
-
-			if (host)
-				json_array_set_new(servers, j,
-						   json_sprintf("%s:%lld", host,
-								(long long)json_integer_value(
-									json_object_get(server, "port"))));
-		}
-	}
-}
-
 int verb_provider_list(struct cli *c)
 {
 	static const struct column cols[] = {
@@ -144,13 +123,11 @@ int verb_provider_list(struct cli *c)
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListProviders", "");
 
-	if (!r && c->json) {
+	if (!r && c->json)
 		out_json(list);
-	} else if (!r) {
-		join_servers(list);
+	else if (!r)
 		r = render_list(stdout, list, cols, ARRAY_SIZE(cols),
 				"there is no provider; 'vmcrypt provider add kmip NAME --server HOST' adds one");
-	}
 	json_decref(list);
 	return r;
 }

@@ -8,15 +8,14 @@
 #include "render.h"
 #include "table.h"
 
-/* An error is its text alone, or {code, text, hint}. */
-static void read_error(const json_t *e, struct vmc_error *err)
+/* {ok: false, code, error, hint?} */
+static void read_error(const json_t *result, struct vmc_error *err)
 {
-	const char *text, *hint, *code;
+	const char *text = json_string_value(json_object_get(result, "error"));
+	const char *hint = json_string_value(json_object_get(result, "hint"));
+	const char *code = json_string_value(json_object_get(result, "code"));
 
 	memset(err, 0, sizeof(*err));
-	text = json_is_string(e) ? json_string_value(e) : json_string_value(json_pick(e, "text|message"));
-	hint = json_string_value(json_object_get(e, "hint"));
-	code = json_string_value(json_object_get(e, "code"));
 	vmc_fail(err, code ? vmc_code_from_name(code) : VMC_EINTERNAL, "%s",
 		 text ? text : "failed without a reason");
 	if (hint)
@@ -55,14 +54,7 @@ int results_show(struct cli *c, const json_t *answer, const char *did)
 
 		if (!json_is_false(json_object_get(one, "ok")))
 			continue;
-		/* some results carry code and hint beside the text */
-		if (json_is_string(json_object_get(one, "error")) && json_object_get(one, "code")) {
-			read_error(one, &err);
-			snprintf(err.text, sizeof(err.text), "%s",
-				 json_string_value(json_object_get(one, "error")));
-		} else {
-			read_error(json_object_get(one, "error"), &err);
-		}
+		read_error(one, &err);
 		if (!failed++)
 			c->exit_status = vmc_code_exit(err.code);
 		if (cli_text(c))

@@ -8,7 +8,7 @@
 #include "cli.h"
 
 /*
- * Print {results: [{vm, ok, error?}], timing?}, or the array alone: those that
+ * Print {results: [{vm, name, ok, code?, error?, hint?}], timing?}, or the array alone: those that
  * failed, and how many were @did. Returns 0, and sets c->exit_status from the
  * first failure when there is one.
  */

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "../lib/util.h"
+#include "../lib/version.h"
 #include "bus.h"
 #include "out.h"
 #include "render.h"
 #include "verbs.h"
-#include "version.h"
 
 int verb_status(struct cli *c)
 {
@@ -36,7 +36,7 @@ static void ask_version(struct cli *c, json_t *o, const char *key, const char *p
 
 int verb_version(struct cli *c)
 {
-	json_t *o = json_pack("{s:s}", "vmcrypt", VMCRYPT_VERSION);
+	json_t *o = json_pack("{s:s}", "vmcrypt", VMC_VERSION);
 
 	if (!o)
 		return vmc_fail(&c->err, VMC_ENOMEM, "out of memory");
@@ -45,7 +45,7 @@ int verb_version(struct cli *c)
 	if (c->json) {
 		out_json(o);
 	} else {
-		printf("vmcrypt  %s\n", VMCRYPT_VERSION);
+		printf("vmcrypt  %s\n", VMC_VERSION);
 		out_say(c, "vmcryptd %s", json_string_value(json_object_get(o, "vmcryptd")) ?:
 			"not running");
 		out_say(c, "module   %s", json_string_value(json_object_get(o, "module")) ?:

@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "vmcrypt provider trust ...": who this host is to the servers, and they to it. */
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
-#include "../lib/secmem.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
 #include "pem.h"
 #include "provider.h"
-#include "render.h"
-#include "table.h"
 #include "verbs.h"
-
-/* Enough for one private key and the message around it; the CLI holds no other secret. */
-#define SECURE_HEAP	(256 * 1024)
-#define IMPORT_MAX	(64 * 1024)
 
 static int trust_call(struct cli *c, const char *name, const char *verb, const json_t *args,
 		      json_t **out)
@@ -109,69 +102,29 @@ int verb_trust_upload(struct cli *c)
 	return r ? r : installed(c);
 }
 
-/* {"pem": CERT, "key_pem": KEY} in @out, made by hand: jansson would leave copies behind. */
-static int import_args(const char *cert, const char *key, char *out, size_t n)
-{
-	size_t used = 0;
-	int r;
-
-	used = snprintf(out, n, "{\"pem\":");
-	r = pem_json(cert, out, n, &used);
-	if (!r && used + 11 < n)
-		used += snprintf(out + used, n - used, ",\"key_pem\":");
-	if (!r)
-		r = pem_json(key, out, n, &used);
-	if (r || used + 1 >= n)
-		return VMC_EINVAL;
-	memcpy(out + used, "}", 2);
-	return 0;
-}
-
-/* sd-bus wipes its copy of a message that is marked sensitive. */
-static int send_import(struct cli *c, const char *args)
+/* The certificate as text, the private key as an open file: the daemon reads it, the bus never carries it. */
+static int send_import(struct cli *c, const char *cert, int key)
 {
 	VMC_CLEANUP(free_string) char *path = NULL;
-	sd_bus_message *m;
 	int r = bus_provider_path(c, c->operands[0], &path);
 
-	if (!r)
-		r = bus_message(c, &m, path, IFACE_PROVIDER, "Trust");
 	if (r)
 		return r;
-	r = sd_bus_message_sensitive(m);
-	if (r >= 0)
-		r = sd_bus_message_append(m, "ss", "import", args);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the key into a D-Bus message");
-	}
-	return provider_fail(c, c->operands[0], bus_call(c, m, NULL));
+	return provider_fail(c, c->operands[0],
+			     bus_method(c, path, IFACE_PROVIDER, "Import", "sh", cert, key));
 }
 
 int verb_trust_import(struct cli *c)
 {
 	VMC_CLEANUP(free_string) char *cert = NULL;
-	char *key = NULL, *args = NULL;
-	size_t size = 0;
-	int r = pem_read(c->operands[1], "CERTIFICATE", &cert, &c->err);
+	int key, r = pem_read(c->operands[1], "CERTIFICATE", &cert, &c->err);
 
 	if (!r)
-		r = secmem_init(SECURE_HEAP, &c->err);
-	if (!r)
-		r = pem_read_secret(c->operands[2], "PRIVATE KEY", &key, &size, &c->err);
+		r = pem_open(c->operands[2], &key, &c->err);
 	if (r)
 		return r;
-	args = secmem_alloc(IMPORT_MAX);
-	if (!args)
-		r = vmc_fail(&c->err, VMC_ENOMEM, "no room in the secure heap");
-	else if (import_args(cert, key, args, IMPORT_MAX))
-		r = vmc_fail(&c->err, VMC_EINVAL,
-			     "'%s' and '%s' are not plain PEM text of together at most 60 KiB",
-			     c->operands[1], c->operands[2]);
-	else
-		r = send_import(c, args);
-	secmem_free(args, IMPORT_MAX);
-	secmem_free(key, size);
+	r = send_import(c, cert, key);
+	close(key);
 	if (r)
 		return r;
 	installed(c);
@@ -179,28 +132,57 @@ int verb_trust_import(struct cli *c)
 	return 0;
 }
 
+/* One certificate of the chain that a server presented. */
+static void show_certificate(const struct cli *c, const json_t *cert)
+{
+	out_say(c, "  subject      %s", json_string_value(json_object_get(cert, "subject")) ?: "-");
+	out_say(c, "    issuer     %s%s", json_string_value(json_object_get(cert, "issuer")) ?: "-",
+		json_is_true(json_object_get(cert, "self_signed")) ? " (self-signed)" : "");
+	out_say(c, "    valid to   %s, %lld days left",
+		json_string_value(json_object_get(cert, "not_after")) ?: "-",
+		(long long)json_integer_value(json_object_get(cert, "days_left")));
+	out_say(c, "    SHA-256    %s", json_string_value(json_object_get(cert, "sha256")) ?: "-");
+	out_say(c, "    public key spki:%s",
+		json_string_value(json_object_get(cert, "spki_sha256")) ?: "-");
+}
+
+static void show_server(const struct cli *c, const json_t *server)
+{
+	const char *error = json_string_value(json_object_get(server, "error"));
+	const json_t *cert;
+	size_t i;
+
+	out_say(c, "%s:%lld  %s", json_string_value(json_object_get(server, "host")) ?: "?",
+		(long long)json_integer_value(json_object_get(server, "port")),
+		error ? error : json_string_value(json_object_get(server, "verdict")) ?: "-");
+	if (error && json_string_length(json_object_get(server, "hint")))
+		out_say(c, "  Hint: %s", json_string_value(json_object_get(server, "hint")));
+	json_array_foreach(json_object_get(server, "chain"), i, cert)
+		show_certificate(c, cert);
+}
+
 int verb_trust_show(struct cli *c)
 {
-	json_t *result = NULL;
+	bool trusted = true;
+	json_t *result = NULL, *server;
+	size_t i;
 	int r = trust(c, "show", json_object(), &result);
 
 	if (r)
 		return r;
-	if (c->json) {
+	if (c->json)
 		out_json(result);
-	} else {
-		/* an array is shown as the servers it is about */
-		json_t *o = json_is_array(result) ? json_pack("{s:O}", "servers", result) :
-						    json_incref(result);
-
-		r = o ? render_object(stdout, o, 0) : VMC_ENOMEM;
-		json_decref(o);
+	json_array_foreach(json_object_get(result, "servers"), i, server) {
+		show_server(c, server);
+		trusted &= json_is_true(json_object_get(server, "trusted"));
+	}
+	if (!trusted) {
 		out_say(c, "Next: compare the fingerprint with the key server's administrator, then");
 		out_say(c, "      vmcrypt provider trust %s pin --fingerprint SHA256, or --ca FILE",
 			c->operands[0]);
 	}
 	json_decref(result);
-	return r;
+	return 0;
 }
 
 int trust_pin_ca(struct cli *c, const char *name, const char *pem)
@@ -237,7 +219,7 @@ int verb_trust_pin(struct cli *c)
 	if (r)
 		return r;
 	out_say(c, "servers of provider '%s' are trusted by %s", c->operands[0],
-		ca ? "the CA" : "this fingerprint only");
+		ca ? "the CA" : "the fingerprint");
 	out_say(c, "Next: vmcrypt provider test %s", c->operands[0]);
 	out_done(c, "provider", c->operands[0]);
 	return 0;

@@ -106,7 +106,7 @@ const struct verb verbs[] = {
 	{ "key remove KEY", O(DESTROY) | O(FORCE), 0, "drop a key from this host's cache",
 	  "Refused while a VM uses it, unless --force.", verb_key_remove },
 
-	{ "job list", 0, 0, "list stopped jobs that resume at the next start of vmcryptd", NULL,
+	{ "job list", 0, 0, "list jobs: those that run, and those that resume when vmcryptd starts", NULL,
 	  verb_job_list },
 	{ "job abandon JOB", 0, 0, "roll a stopped job back", NULL, verb_job_abandon },
 	{ "event list", O(LIMIT) | O(FOLLOW), 0, "list what happened, newest last",

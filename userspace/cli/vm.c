@@ -123,6 +123,31 @@ int verb_vm_power_off(struct cli *c)
 	return simple(c, "PowerOff", "is off");
 }
 
+/* What is said once, then home and disks as one table. */
+static int render_vm(json_t *vm)
+{
+	static const struct column cols[] = {
+		{ "VOLUME", "name" }, { "PATH", "path" }, { "KEY", "key" }, { "CACHED", "cached" },
+		{ "OPEN", "open" }, { "DEVICE", "device" },
+	};
+	json_t *volumes = json_array(), *home = json_object_get(vm, "home");
+	int r;
+
+	if (json_is_object(home)) {
+		json_object_set_new(home, "name", json_string("home"));
+		json_array_append(volumes, home);
+	}
+	json_array_extend(volumes, json_object_get(vm, "disks"));
+	json_object_del(vm, "home");
+	json_object_del(vm, "disks");
+	r = render_object(stdout, vm, 0);
+	putchar('\n');
+	if (!r)
+		r = render_list(stdout, volumes, cols, ARRAY_SIZE(cols), "no volumes");
+	json_decref(volumes);
+	return r;
+}
+
 int verb_vm_show(struct cli *c)
 {
 	VMC_CLEANUP(free_string) char *path = NULL;
@@ -134,7 +159,7 @@ int verb_vm_show(struct cli *c)
 	if (!r && c->json)
 		out_json(vm);
 	else if (!r)
-		r = render_object(stdout, vm, 0);
+		r = render_vm(vm);
 	json_decref(vm);
 	return r;
 }

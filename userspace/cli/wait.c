@@ -33,6 +33,7 @@ struct waiter {
 	char *operation;
 	char *asking;			/* path of a job whose properties are on their way */
 	sd_bus_slot *ask;
+	json_t *foreign;		/* paths of others' jobs, an object used as a set */
 	struct meter meter;
 	unsigned int interrupts;
 	bool cancel_sent;
@@ -168,6 +169,9 @@ static int on_job_described(sd_bus_message *m, void *data, sd_bus_error *e)
 	(void)e;
 	if (!sd_bus_message_is_method_error(m, NULL) && read_job(m, &s) >= 0)
 		adopt(w, w->asking, &s);
+	/* else a busy job of somebody else would be asked about for ever */
+	if (!w->job)
+		json_object_set_new(w->foreign, w->asking, json_true());
 	free(w->asking);
 	w->asking = NULL;
 	return 0;
@@ -179,7 +183,7 @@ static int on_job_described(sd_bus_message *m, void *data, sd_bus_error *e)
  */
 static void ask_job(struct waiter *w, const char *path)
 {
-	if (w->asking)
+	if (w->asking || json_object_get(w->foreign, path))
 		return;
 	w->ask = sd_bus_slot_unref(w->ask);
 	w->asking = strdup(path);
@@ -322,6 +326,19 @@ static int wait_reply(struct waiter *w, int sigfd)
 	return 0;
 }
 
+/* Id of the job stopped last, or NULL. */
+static const char *pending_job(const json_t *jobs)
+{
+	const char *id = NULL;
+	const json_t *job;
+	size_t i;
+
+	json_array_foreach(jobs, i, job)
+		if (strcmp(json_string_value(json_object_get(job, "state")) ?: "pending", "running"))
+			id = json_string_value(json_object_get(job, "id")) ?: id;
+	return id;
+}
+
 /*
  * "Canceled" alone does not say how things stand now: ask whether something
  * is left that resumes.
@@ -329,16 +346,17 @@ static int wait_reply(struct waiter *w, int sigfd)
 static void say_what_is_left(struct cli *c)
 {
 	struct vmc_error canceled = c->err;
-	json_t *jobs = NULL, *job;
+	json_t *jobs = NULL;
+	const char *id;
 
 	if (*canceled.hint)
 		return;
 	if (!bus_json(c, &jobs, BUS_ROOT, IFACE_MANAGER, "ListJobs", "")) {
-		job = json_array_get(jobs, json_array_size(jobs) - 1);
-		if (job)
+		id = pending_job(jobs);
+		if (id)
 			vmc_hint(&canceled,
 				 "stopped where it can go on: 'vmcrypt job list' shows it, 'vmcrypt job abandon %s' rolls it back; otherwise it resumes when vmcryptd starts",
-				 json_string_value(json_object_get(job, "id")) ?: "JOB");
+				 id);
 		else
 			vmc_hint(&canceled, "nothing is left half done; start it again when you like");
 	}
@@ -368,7 +386,7 @@ static int send_and_wait(struct waiter *w, sd_bus_message *m, int sigfd)
 
 int wait_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply)
 {
-	struct waiter w = { .c = c, .meter.bytes = c->bytes };
+	struct waiter w = { .c = c, .meter.bytes = c->bytes, .foreign = json_object() };
 	const sd_bus_error *e;
 	sigset_t set, old;
 	int sigfd, r;
@@ -396,6 +414,7 @@ int wait_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply)
 	free(w.job);
 	free(w.operation);
 	free(w.asking);
+	json_decref(w.foreign);
 	if (e && r == VMC_ECANCELED)
 		say_what_is_left(c);
 	return r;

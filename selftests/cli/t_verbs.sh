@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154
+# Every verb: what it prints in both forms, and what it sends.
+
+id=11111111-1111-4111-8111-111111111111
+cat > cert.pem <<'PEM'
+-----BEGIN CERTIFICATE-----
+MIIB
+-----END CERTIFICATE-----
+PEM
+cat > key.pem <<'PEM'
+-----BEGIN PRIVATE KEY-----
+c2VjcmV0
+-----END PRIVATE KEY-----
+PEM
+start_mock
+
+both "provider add kmip" "provider 'kms1' added with 2 servers*Next: vmcrypt provider trust kms1 csr*" \
+	provider add kmip kms1 --server a --server b:5697 --username u --tls-min 1.3
+called "provider add kmip sends" 'org.vmcrypt1.Manager.AddProvider sss kmip kms1 {"servers":["a","b:5697"],"username":"u","tls_min":"1.3"}'
+run provider add kmip kms1 --server a --ca cert.pem --default
+expect "provider add kmip --ca --default" 0 "provider 'kms1' added with 1 server*" ''
+called "it becomes the default last" 'org.vmcrypt1.Manager.SetDefaultProvider s kms1'
+if grep -q '^org.vmcrypt1.Provider.Trust ss pin {"ca_pem":"-----BEGIN CERTIFICATE' calls; then
+	ok "the CA is pinned"
+else
+	not_ok "the CA is pinned" "$(cat calls)"
+fi
+run provider add kmip other --server a --default
+expect "an add that cannot be completed is taken back" 4 '' "*provider 'other' is there but not complete*"
+called "taken back" 'org.vmcrypt1.Manager.RemoveProvider s other'
+run provider add kmip kms1 --server a --ca key.pem
+expect "a CA file that is no certificate" 1 '' "*holds a PRIVATE KEY, not a CERTIFICATE*"
+both "provider list" 'NAME  KIND  DEFAULT  STATE    SERVERS*kms1  kmip  yes      healthy  a.example:5696, b.example:5697' provider list
+both "provider show" 'Name:*Kind:*Servers:*a.example*Client certificate:*' provider show kms1
+both "provider test" '*a.example  5696  yes*connection [?]?31mrefused*Warning: *' provider test kms1
+both "provider default" "provider 'kms1' is the default now" provider default kms1
+both "provider remove" "provider 'kms1' removed*" provider remove kms1
+called "provider remove sends" 'org.vmcrypt1.Manager.RemoveProvider s kms1'
+run provider remove foo
+expect "remove what is not there" 4 '' "vmcrypt: there is no provider 'foo'*Hint: there are: kms1"
+run provider show foo
+expect "show what is not there" 4 '' "vmcrypt: there is no provider 'foo'*Hint: 'vmcrypt provider list'*"
+run provider trust kms1 csr
+expect "trust csr: PEM alone" 0 '-----BEGIN CERTIFICATE REQUEST-----*-----END-----' 'Next: *upload FILE'
+run provider trust kms1 csr --json
+is_json "trust csr, --json"
+run provider trust kms1 self-signed
+expect "trust self-signed" 0 '-----BEGIN CERTIFICATE-----*' 'Next: *provider test kms1'
+both "trust upload" '*installed*Next: vmcrypt provider test kms1' provider trust kms1 upload cert.pem
+called "trust upload sends" 'org.vmcrypt1.Provider.Trust ss upload {"pem":"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}'
+both "trust import" '*installed*shred -u key.pem*' provider trust kms1 import cert.pem key.pem
+called "trust import sends" 'org.vmcrypt1.Provider.Import sh -----BEGIN CERTIFICATE-----~MIIB~-----END CERTIFICATE-----~ -----BEGIN PRIVATE KEY-----~c2VjcmV0~-----END PRIVATE KEY-----~'
+both "trust show" 'a.example:5696  not trusted*SHA-256    AA:BB*b.example:5697  connection refused*Hint: start it*pin --fingerprint*' provider trust kms1 show
+both "trust pin" '*by the fingerprint*' provider trust kms1 pin --fingerprint AA:BB
+called "trust pin sends" 'org.vmcrypt1.Provider.Trust ss pin {"fingerprint":"AA:BB"}'
+
+both "vm create" "VM 'web1' created, id $id*Next: vmcrypt disk create web1*" vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
+run vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
+if grep -q "^org.vmcrypt1.Manager.CreateVM ssa{sv} web1 $work/vm {uuid $id  provider kms1  home_size 134217728  }" calls; then
+	ok "vm create sends an absolute folder and its options"
+else
+	not_ok "vm create sends an absolute folder and its options" "$(grep Create calls)"
+fi
+run vm create taken --dir vm
+expect "vm create, name taken" 5 '' "vmcrypt: there is a VM 'taken' already"
+both "vm register" "VM 'web1' registered*" vm register vm/web1.vmcrypt
+run vm register vm/disk.img --from-headers
+if grep -q "RegisterVM sa{sv} $work/vm/disk.img {from_headers true  }" calls; then
+	ok "vm register --from-headers sends"
+else
+	not_ok "vm register --from-headers sends" "$(grep Register calls)"
+fi
+both "vm unregister" "VM 'web1' unregistered*" vm unregister web1
+called "vm unregister sends" 'org.vmcrypt1.VM.Unregister -'
+both "vm reload" "VM 'web1' reloaded" vm reload web1
+called "vm reload sends" 'org.vmcrypt1.VM.Reload -'
+both "vm power-on" "VM 'web1' is on*home  /run/vmcrypt/home/$id*disk  /dev/mapper/vmcrypt-$id-root  root*" vm power-on web1
+both "vm power-off" "VM 'web1' is off" vm power-off web1
+both "vm show" "ID: *Key state: ok*VOLUME  PATH *home *root*" vm show web1
+both "vm list" 'NAME   ID *POWER  KEYS    PROVIDER  DISKS*clash*locked*' vm list
+run vm unlock --all
+expect "vm unlock: status and reason of the first failure" 6 '1 of 2 VMs unlocked, 1 not*Timing:*KMS:*12 ms*' "VM 'clash': key kms1/44 is not on the servers*Hint: restore it there"
+called "vm unlock --all sends" 'org.vmcrypt1.Manager.UnlockVMs as {}'
+run vm unlock web1 clash --json
+expect "vm unlock, --json" 6 '{*"results"*}' ''
+is_json "vm unlock, one JSON value"
+called "vm unlock sends" 'org.vmcrypt1.Manager.UnlockVMs as {web1 clash }'
+run vm recrypt --shallow web1 clash --provider kms1
+expect "vm recrypt --shallow" 6 '1 of 2 VMs under a new key encryption key*' '*'
+called "vm recrypt --shallow sends" 'org.vmcrypt1.Manager.RecryptShallow asa{sv} {web1 clash } {provider kms1  }'
+both "vm recrypt --deep" "VM 'web1': home volume and all disks written anew*" vm recrypt --deep web1
+run vm recrypt --deep web1 --disk root
+expect "vm recrypt --deep --disk" 0 "VM 'web1': disk 'root' written anew*" ''
+called "vm recrypt --deep sends" 'org.vmcrypt1.VM.RecryptDeep s root'
+
+both "disk create" "disk 'd' of VM 'web1' created" disk create web1 d --size 1G --dm-flags no_read_workqueue
+called "disk create sends" 'org.vmcrypt1.VM.CreateDisk sa{sv} d {size 1073741824  dm_flags no_read_workqueue  }'
+both "disk attach" "'$work/vm/d.img' attached*" disk attach web1 vm/d.img
+called "disk attach sends" "org.vmcrypt1.VM.AttachDisk s $work/vm/d.img"
+both "disk detach" "disk 'd' of VM 'web1' detached*" disk detach web1 d
+called "disk detach sends" 'org.vmcrypt1.VM.DetachDisk s d'
+both "disk encrypt" "disk 'd' of VM 'web1' encrypted and checked*removed" disk encrypt web1 d --source vm/plain.img --rate 10M --format raw
+called "disk encrypt sends" "org.vmcrypt1.VM.EncryptDisk ssa{sv} d $work/vm/plain.img {format raw  rate 10485760  }"
+run disk encrypt web1 d --source vm/plain.img --keep-source
+expect "disk encrypt --keep-source" 0 '*source is still there' ''
+both "disk open" "/dev/mapper/vmcrypt-$id-root*" disk open web1 root
+both "disk close" "disk 'root' of VM 'web1' closed" disk close web1 root
+both "disk set" "disk 'root' of VM 'web1' has new*" disk set web1 root --dm-flags ''
+called "disk set sends" 'org.vmcrypt1.VM.SetDiskFlags ss root '
+both "disk list" 'NAME    PATH *OPEN  DEVICE *root *no *' disk list web1
+
+both "key list" 'ID       CACHED  VOLUMES  VMS*kms1/42  yes*' key list
+both "key status" '3 keys known, 2 cached, 2 in use by VMs*web1  data-1  kms1/43  no' key status
+both "key show" 'ID: *State: *Active' key show kms1/42
+both "key remove" "key 'kms1/9' removed from this host's cache*" key remove kms1/9
+run key remove kms1/9 --destroy --force
+expect "key remove --destroy" 0 "key 'kms1/9' destroyed*" ''
+called "key remove sends" 'org.vmcrypt1.Manager.RemoveKey sa{sv} kms1/9 {destroy true  force true  }'
+run key remove kms1/42
+expect "key remove, in use" 5 '' "*in use by VM 'web1'*Hint: add --force"
+both "job list" 'no job runs, and none was left half done' job list
+both "job abandon" "job 'j1' rolled back" job abandon j1
+both "event list" 'TIME *provider-added*vm-changed*' event list --limit 2
+called "event list sends" 'org.vmcrypt1.Manager.ListEvents u 2'
+both "status" 'Version: *Module:*Loaded:  yes*' status
+both "version" 'vmcrypt  *vmcryptd *module   *' version
+run doctor
+expect "doctor" '[01]*' "*ok    daemon: vmcryptd is running*warn  provider kms1: the certificate of server a.example expires in 20 days*-> vmcrypt vm show clash; vmcrypt vm unlock --all*" ''
+stop_mock
+
+start_mock empty
+for v in "provider list" "vm list" "key list" "event list" "job list"; do
+	# shellcheck disable=SC2086
+	run $v
+	expect "$v, nothing there" 0 '[nt]*' ''
+done
+run vm unlock --all
+expect "vm unlock, all well" 0 '2 VMs unlocked*' ''
+run provider test kms1
+expect "provider test, none reachable" 8 'SERVER*' ''
+run doctor
+expect "doctor, no provider" '[01]*' '*warn  providers: there is no key provider yet*-> vmcrypt provider add kmip*' ''
+stop_mock
