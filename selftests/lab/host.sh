@@ -35,7 +35,7 @@ for dir in /etc/vmcrypt /var/lib/vmcrypt /srv/vms; do
 	check "$dir is on the host's own disk" same "$(stat -f -c %T $dir)" ext2/ext3
 done
 check "the machine's files are read only" bash -c \
-	'! touch /host/root/lab-was-here 2>/dev/null && ! touch /host/lab-was-here 2>/dev/null'
+	'! touch /host/etc/lab-was-here 2>/dev/null && ! touch /host/lab-was-here 2>/dev/null'
 check "there is a D-Bus system bus" lab_dbus
 check "polkit answers on it" lab_polkit
 check "the clock is right within a day" bash -c \

@@ -13,7 +13,7 @@ plan
 clean_up()
 {
 	for host in a b c; do
-		"$lab" down $host --hard >/dev/null 2>&1
+		"$lab" down "$host" --hard >/dev/null 2>&1
 	done
 	rm -rf "$VMCRYPT_LAB"
 }
@@ -33,11 +33,11 @@ check()
 
 net=seg$$
 check "host a" "$lab" up a --kernel "$LAB_KERNEL_SERIES" --no-module --mem 512 \
-	--net $net --addr 10.9.0.1/24
+	--net "$net" --addr 10.9.0.1/24
 check "host b" "$lab" up b --kernel "$LAB_KERNEL_SERIES" --no-module --mem 512 \
-	--net $net --addr 10.9.0.2/24 --hosts '10.9.0.1 a,10.9.0.3 c'
+	--net "$net" --addr 10.9.0.2/24 --hosts '10.9.0.1 a,10.9.0.3 c'
 check "host c" "$lab" up c --kernel "$LAB_KERNEL_SERIES" --no-module --mem 512 \
-	--net $net --addr 10.9.0.3/24
+	--net "$net" --addr 10.9.0.3/24
 check "b reaches a by name" "$lab" exec b -- ping -c 1 -W 10 a
 check "b reaches c" "$lab" exec b -- ping -c 1 -W 10 c
 check "a reaches c" "$lab" exec a -- ping -c 1 -W 10 10.9.0.3
@@ -45,6 +45,6 @@ check "a reboots" "$lab" reboot a
 check "b reaches a again" "$lab" exec b -- ping -c 1 -W 10 a
 check "a full frame's worth of data arrives" "$lab" exec b -- ping -c 1 -W 10 -s 20000 c
 for host in a b c; do
-	check "host $host goes down" "$lab" down $host --wipe
+	check "host $host goes down" "$lab" down "$host" --wipe
 done
 done_testing

@@ -17,10 +17,10 @@
 # Options of run, shell and up, with their defaults.
 options_default()
 {
-	OPT_KERNEL=6.12 OPT_HOST= OPT_STATE= OPT_TPM= OPT_MEM=2048 OPT_CPUS=2
-	OPT_TIMEOUT=300 OPT_NET= OPT_ADDR= OPT_UPLINK= OPT_APPEND= OPT_SYSTEMD=
-	OPT_DBUS= OPT_DISK=4096 OPT_QEMU= OPT_HOSTS= OPT_MODPROBE=auto
-	OPT_ALLOW=
+	OPT_KERNEL=6.12 OPT_MEM=2048 OPT_CPUS=2 OPT_DISK=4096 OPT_TIMEOUT=300
+	OPT_HOST='' OPT_STATE='' OPT_TPM='' OPT_NET='' OPT_ADDR='' OPT_HOSTS=''
+	OPT_UPLINK='' OPT_APPEND='' OPT_QEMU='' OPT_SYSTEMD='' OPT_DBUS=''
+	OPT_ALLOW='' OPT_MODPROBE=auto
 }
 
 # options_parse ARG...: sets OPT_* and REST.
@@ -91,7 +91,7 @@ socket_dir()
 	local dir
 	dir=${TMPDIR:-/tmp}/vmcrypt-lab.$(id -u)
 	[ "${#dir}" -lt 60 ] || dir=/tmp/vmcrypt-lab.$(id -u)
-	mkdir -p -m 700 "$dir"
+	(umask 077 && mkdir -p "$dir")
 	[ -O "$dir" ] || die "$dir belongs to somebody else; set TMPDIR"
 	printf '%s\n' "$dir"
 }
@@ -232,6 +232,7 @@ tpm_start()
 		--ctrl "type=unixio,path=$sock" --flags startup-clear \
 		--pid "file=$STATE/swtpm.pid" --log "file=$STATE/swtpm.log,level=1" \
 		--terminate --daemon {LOCK_FD}>&- || die "swtpm does not start; see $STATE/swtpm.log"
+	# shellcheck disable=SC2054 # QEMU's commas
 	QEMU+=(-chardev "socket,id=tpmc,path=$(qemu_text "$sock")"
 		-tpmdev emulator,id=tpm0,chardev=tpmc
 		-device tpm-tis,tpmdev=tpm0)
@@ -262,6 +263,7 @@ host_command()
 	append+=" random.trust_cpu=on mitigations=off net.ifnames=0 log_buf_len=4M"
 	# emulation on a busy machine is slow, not stuck
 	append+=" rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60"
+	# shellcheck disable=SC2054 # QEMU's commas
 	QEMU=(qemu-system-x86_64 -name "lab-$OPT_HOST" -M q35 -nodefaults
 		-no-user-config -display none -no-reboot
 		-cpu max -smp "$OPT_CPUS" -m "$OPT_MEM"
@@ -281,10 +283,10 @@ host_command()
 	if [ "$ACCEL" = kvm ]; then
 		QEMU+=(-accel kvm)
 	else
-		QEMU+=(-accel tcg,thread=multi)
+		QEMU+=(-accel "tcg,thread=multi")
 	fi
-	[ -z "$PROMPT" ] || QEMU+=(-chardev stdio,id=tty,signal=off
-		-device virtconsole,chardev=tty)
+	[ -z "$PROMPT" ] || QEMU+=(-chardev "stdio,id=tty,signal=off"
+		-device "virtconsole,chardev=tty")
 	[ -z "$OPT_TPM" ] || tpm_start "$key"
 	host_network
 	# shellcheck disable=SC2206
@@ -312,7 +314,8 @@ host_start()
 	if [ -n "$PROMPT" ]; then
 		"${QEMU[@]}" <&0 2>"$STATE/qemu.log" {HUB_LOCK}>&- &
 	else
-		setsid "${QEMU[@]}" </dev/null >"$STATE/qemu.log" 2>&1 {HUB_LOCK}>&- &
+		# a host for one command does not outlive us
+		setsid ${TRANSIENT:+setpriv --pdeathsig KILL} "${QEMU[@]}" </dev/null >"$STATE/qemu.log" 2>&1 {HUB_LOCK}>&- &
 	fi
 	pid=$!
 	echo "$pid" >"$STATE/qemu.pid"

@@ -53,10 +53,22 @@ kernel_from_build()
 	[ -e "$KDIR/Module.symvers" ] || KDIR=
 }
 
+# This machine's own, or what the lab runs when there are no headers for it.
+kernel_running()
+{
+	KVER=$(uname -r)
+	KIMAGE=
+	KMODS=/lib/modules/$KVER
+	KDIR=$KMODS/build
+	KROOT=
+	[ -e "$KDIR/Makefile" ] || kernel_from_cache 6.12
+}
+
 kernel_select()
 {
 	case $1 in
 	6.12 | 6.1 | 7.3) kernel_from_cache "$1" ;;
+	running) kernel_running ;;
 	*/*) kernel_from_build "$1" ;;
 	*) die "unknown kernel '$1': one of $KERNEL_SERIES, or the path of a bzImage" ;;
 	esac

@@ -44,9 +44,7 @@ lab_polkit()
 # lab_install: what "make install" of the tree installs, into this host only.
 lab_install()
 {
-	make -s -C "$LAB_TREE" install DESTDIR= PREFIX=/usr || return 1
-	[ -d /run/systemd/system ] || return 0
-	systemctl daemon-reload
+	make -s -C "$LAB_TREE" install activate-packaging DESTDIR= PREFIX=/usr
 }
 
 # lab_await SECONDS COMMAND...: until COMMAND succeeds; 1 when it does not in

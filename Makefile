@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# vmcrypt.  This is a front door only: each target is a line or two that call
+# what does the work.  "make help" lists them.
+
+PREFIX	?= /usr/local
+DESTDIR	?=
+# Kernels to test on: 6.1, 6.12, 7.3 or the path of a bzImage.
+KERNEL	?=
+
+export PREFIX DESTDIR
+
+.DEFAULT_GOAL := all
+
+include packaging/install.mk
+
+all: module userspace
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make                   the module (for this machine's kernel, or 6.12) and the programs
+#: make module KERNEL=K   the module for 6.1, 6.12 or 7.3, in build/module/
+module:
+	@tools/lab module --kernel $(or $(firstword $(KERNEL)),running)
+
+#: make userspace         vmcryptd and vmcrypt, in build/userspace/
+userspace:
+	@$(MAKE) -C userspace all
+
+#: make install           programs, units, policies, man pages (PREFIX, DESTDIR)
+install: userspace install-packaging
+	$(MAKE) -C userspace install
+
+#: make install-module    the module, for this machine's kernel
+install-module:
+	tools/lab install-module
+
+#: make deps              install what building and checking needs (Debian 12)
+deps:
+	@tools/deps install
+
+#: make demo              see it at work: everything from here on is done for you
+demo:
+	@tools/deps install build lab
+	@$(MAKE) --no-print-directory userspace
+	@tools/demo $(if $(KERNEL),--kernel $(KERNEL))
+
+#: make check             all tests; KERNEL=7.3 for another kernel
+check:
+	@tools/check $(if $(KERNEL),--kernel '$(KERNEL)')
+
+#: make check-unit        tests of the programs, also under ASan and UBSan
+check-unit:
+	@tools/check unit unit-asan
+
+#: make check-kunit       tests inside the module, in user mode Linux
+check-kunit:
+	@tools/check kunit
+
+#: make check-lab         tests on real kernels, in lab hosts
+check-lab:
+	@tools/check $(if $(KERNEL),--kernel '$(KERNEL)') lab
+
+#: make check-debug       the module under KASAN, lockdep and kmemleak
+check-debug:
+	@tools/check debug
+
+#: make check-fuzz        the fuzzers, for a bounded number of runs (RUNS=N)
+check-fuzz:
+	@tools/check fuzz
+
+#: make gates             style and static checks
+gates:
+	@tools/check gates
+
+#: make bench             measure
+bench:
+	@tools/bench
+
+#: make clean             remove build/ (what was downloaded stays in ~/.cache/vmcrypt)
+clean:
+	rm -rf build
+
+.PHONY: all help module userspace install install-module deps demo check \
+	check-unit check-kunit check-lab check-debug check-fuzz gates bench clean
