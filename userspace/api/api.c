@@ -72,6 +72,8 @@ int api_start(struct api *a, sd_event *event, sd_bus *bus, unsigned int workers,
 
 void api_stop(struct api *a)
 {
+	a->stopping = true;
+	mailbox_drain(a->box);	/* last words, while all that they are about is there */
 	for (int i = 0; i < POOL_N; i++)
 		pool_free(a->pools[i]);
 	mailbox_free(a->box);

@@ -690,7 +690,8 @@ static void start_look(struct model *m)
 	struct vmc_error err = VMC_ERROR_INIT;
 
 	/* While the backend changes nothing is lost: all is read anew after that. */
-	if (m->task_busy || (!m->n_stale && !m->stale_all) || !m->api->backend || m->api->hold)
+	if (m->task_busy || (!m->n_stale && !m->stale_all) || !m->api->backend || m->api->hold ||
+	    m->api->stopping)
 		return;
 	m->look_all = m->stale_all;
 	m->n_look = m->n_stale;

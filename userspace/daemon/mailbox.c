@@ -85,12 +85,17 @@ void mailbox_post(struct mailbox *b, struct mail *m)
 	pthread_mutex_unlock(&b->lock);
 }
 
+void mailbox_drain(struct mailbox *b)
+{
+	while (b && b->first)
+		deliver_all(b);
+}
+
 void mailbox_free(struct mailbox *b)
 {
 	if (!b)
 		return;
-	while (b->first)
-		deliver_all(b);
+	mailbox_drain(b);
 	sd_event_source_disable_unref(b->source);
 	close(b->fd);
 	pthread_mutex_destroy(&b->lock);

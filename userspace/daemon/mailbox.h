@@ -18,6 +18,8 @@ struct mailbox;
 int mailbox_new(struct mailbox **b, sd_event *event, struct vmc_error *err);
 /* From any thread. Mail is delivered in the order in which it was posted. */
 void mailbox_post(struct mailbox *b, struct mail *m);
+/* Deliver what is there, now. NULL is fine. */
+void mailbox_drain(struct mailbox *b);
 /* Nobody may post any more; what is still there is delivered first. NULL is fine. */
 void mailbox_free(struct mailbox *b);
 

@@ -54,7 +54,7 @@ static const char bus_config[] =
 	" 'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>"
 	"<busconfig><listen>%s</listen><auth>EXTERNAL</auth><policy context='default'>"
 	"<allow user='*'/><allow own='*'/><allow eavesdrop='true'/><allow send_destination='*' eavesdrop='true'/>"
-	"</policy></busconfig>";
+	"</policy><limit name='max_replies_per_connection'>2000</limit></busconfig>";
 
 static void start_bus(struct host *h)
 {

@@ -458,6 +458,7 @@ static void end(struct server *s)
 	sd_event_source_disable_unref(s->kernel_events);
 	sd_event_source_disable_unref(s->deadline);
 	backend_close(s->api.backend);	/* may have last words, for the mailbox */
+	s->api.backend = NULL;
 	api_stop(&s->api);
 	if (s->bus)
 		sd_bus_flush(s->bus);

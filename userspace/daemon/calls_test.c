@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What clients see: objects and their signals, jobs, refusals, and who may do what. */
+#include "mock_bus.h"
+
+#include "../testing/testing.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../lib/util.h"
+
+#define VM(path) path, "org.vmcrypt1.VM"
+
+static int setup(void **state)
+{
+	host_setup(state);
+	host_start(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct host *h = *state;
+
+	assert_int_equal(host_stop(h), 0);
+	return host_teardown(state);
+}
+
+/* ---- objects ---------------------------------------------------------- */
+
+struct seen {
+	unsigned int added, removed, changed;
+	char path[256], names[256];
+	bool job_gone, disk_added;
+	sd_bus *bus;
+};
+
+static int on_added(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	struct seen *s = data;
+	const char *path;
+
+	(void)e;
+	assert_true(sd_bus_message_read(m, "o", &path) >= 0);
+	s->added++;
+	s->disk_added = s->disk_added || strstr(path, "/disk/");
+	snprintf(s->path, sizeof(s->path), "%s", path);
+	return 0;
+}
+
+static int on_removed(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	struct seen *s = data;
+	const char *path;
+
+	(void)e;
+	assert_true(sd_bus_message_read(m, "o", &path) >= 0);
+	s->removed++;
+	s->job_gone = s->job_gone || strstr(path, "/job/");
+	return 0;
+}
+
+static int on_changed(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	struct seen *s = data;
+	const char *interface;
+
+	(void)e;
+	assert_true(sd_bus_message_read(m, "s", &interface) >= 0);
+	s->changed += !strcmp(interface, "org.vmcrypt1.Job") || !strcmp(interface, "org.vmcrypt1.VM");
+	return 0;
+}
+
+static void watch(sd_bus *bus, struct seen *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->bus = bus;
+	assert_true(sd_bus_match_signal(bus, NULL, "org.vmcrypt1", "/org/vmcrypt1",
+					"org.freedesktop.DBus.ObjectManager", "InterfacesAdded", on_added, s) >= 0);
+	assert_true(sd_bus_match_signal(bus, NULL, "org.vmcrypt1", "/org/vmcrypt1",
+					"org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", on_removed, s) >= 0);
+	assert_true(sd_bus_match_signal(bus, NULL, "org.vmcrypt1", NULL, "org.freedesktop.DBus.Properties",
+					"PropertiesChanged", on_changed, s) >= 0);
+}
+
+static char *get_string(sd_bus *bus, const char *path, const char *interface, const char *name)
+{
+	char *value;
+
+	assert_true(sd_bus_get_property_string(bus, "org.vmcrypt1", path, interface, name, NULL, &value) >= 0);
+	return value;
+}
+
+static void assert_property(sd_bus *bus, const char *path, const char *interface, const char *name, const char *want)
+{
+	char *value = get_string(bus, path, interface, name);
+
+	assert_string_equal(value, want);
+	free(value);
+}
+
+static void drop(sd_bus_message *reply)
+{
+	sd_bus_message_unref(reply);
+}
+
+/* Whoever has the answer sees the new state. */
+static void test_objects_follow_calls(void **state)
+{
+	struct host *h = *state;
+	struct seen s;
+	char *vm, disk[128];
+
+	watch(h->client, &s);
+	vm = make_vm(h->client, "web");
+	assert_property(h->client, VM(vm), "Name", "web");
+	assert_property(h->client, VM(vm), "Power", "off");
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOn", NULL));
+	assert_property(h->client, VM(vm), "Power", "on");
+	drop(bus_call(h->client, NULL, VM(vm), "CreateDisk", "sa{sv}", "a-b", 1, "size", "t", UINT64_C(1)));
+	snprintf(disk, sizeof(disk), "%s/disk/a_2db", vm);
+	assert_property(h->client, disk, "org.vmcrypt1.Disk", "Name", "a-b");
+	drop(bus_call(h->client, NULL, VM(vm), "DetachDisk", "s", "a-b"));
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOff", NULL));
+	drop(bus_call(h->client, NULL, VM(vm), "Unregister", NULL));
+	bus_wait(h->client, NULL, 200000);
+	/* VM, disk, and the jobs of CreateVM, PowerOn and CreateDisk */
+	assert_int_equal(s.added, 5);
+	assert_int_equal(s.removed, 5);
+	assert_in_range(s.changed, 2, 8);	/* Power twice */
+	free(vm);
+}
+
+static void test_answers_and_errors(void **state)
+{
+	struct host *h = *state;
+	sd_bus_message *r;
+	const char *text;
+	char *vm = make_vm(h->client, "web");
+
+	bus_call(h->client, "NotFound", MANAGER, "GetVM", "s", "nowhere");
+	assert_contains(bus_error_text, "there is no VM 'nowhere'\nHint: ");
+	bus_call(h->client, "Exists", MANAGER, "CreateVM", "ssa{sv}", "web", "/vms", 0);
+	bus_call(h->client, "InvalidArgument", MANAGER, "CreateVM", "ssa{sv}", "a", "/vms", 1, "sze", "t", UINT64_C(1));
+	assert_contains(bus_error_text, "'sze'");
+	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "u", 4000000000u);
+	bus_call(h->client, "KeyMissing", MANAGER, "ShowKey", "s", "kms/9");
+	/* A text with bytes that the bus would refuse is answered all the same. */
+	bus_call(h->client, "Busy", VM(vm), "CloseDisk", "s", "x");
+	assert_contains(bus_error_text, "'/vm/??.img' is in use");
+	r = bus_call(h->client, NULL, VM(vm), "OpenDisk", "s", "x");
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_string_equal(text, "/dev/mapper/x");
+	drop(r);
+	r = bus_call(h->client, NULL, MANAGER, "RecryptShallow", "asa{sv}", 2, "a", "b", 1, "provider", "s", "p");
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_string_equal(text, "{\"n\":2,\"provider\":\"p\"}");
+	drop(r);
+	free(vm);
+}
+
+/* ---- jobs ------------------------------------------------------------- */
+
+struct answer {
+	bool there;
+	char error[128];
+};
+
+static int on_answer(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	const sd_bus_error *error = sd_bus_message_get_error(m);
+	struct answer *a = data;
+
+	(void)e;
+	a->there = true;
+	snprintf(a->error, sizeof(a->error), "%s", error ? error->name : "");
+	return 0;
+}
+
+static void encrypt(sd_bus *bus, const char *vm, const char *disk, uint64_t steps, struct answer *a)
+{
+	memset(a, 0, sizeof(*a));
+	assert_true(sd_bus_call_method_async(bus, NULL, "org.vmcrypt1", vm, "org.vmcrypt1.VM", "EncryptDisk", on_answer,
+					     a, "ssa{sv}", disk, "/x", 1, "rate", "t", steps) >= 0);
+}
+
+static void wait_for_object(struct seen *s)
+{
+	unsigned int before = s->added;
+	uint64_t until = vmc_now_ms() + HOST_TIMEOUT_US / 1000;
+
+	while (s->added == before) {
+		bus_wait(s->bus, NULL, 20000);
+		assert_true(vmc_now_ms() < until);
+	}
+}
+
+static void test_job_tells_how_far_it_is(void **state)
+{
+	struct host *h = *state;
+	const char *me;
+	struct answer a;
+	struct seen s;
+	char *vm = make_vm(h->client, "web"), *id;
+
+	watch(h->client, &s);
+	encrypt(h->client, vm, "root", 150, &a);	/* 1.5 s and more */
+	wait_for_object(&s);
+	assert_contains(s.path, "/org/vmcrypt1/job/");
+	assert_true(sd_bus_get_unique_name(h->client, &me) >= 0);
+	assert_property(h->client, s.path, "org.vmcrypt1.Job", "Sender", me);
+	assert_property(h->client, s.path, "org.vmcrypt1.Job", "Operation", "encrypt-disk");
+	id = get_string(h->client, VM(vm), "Id");
+	assert_property(h->client, s.path, "org.vmcrypt1.Job", "VM", id);
+	free(id);
+	bus_wait(h->client, &a.there, 0);
+	assert_string_equal(a.error, "");
+	bus_wait(h->client, &s.job_gone, 0);
+	/* Four times a second, and a last word; a loaded machine is slower, never faster. */
+	assert_in_range(s.changed, 3, 12);
+	free(vm);
+}
+
+static void test_cancel(void **state)
+{
+	struct host *h = *state;
+	struct answer a;
+	struct seen s;
+	char *vm = make_vm(h->client, "web");
+
+	watch(h->client, &s);
+	encrypt(h->client, vm, "root", 100000, &a);
+	wait_for_object(&s);
+	drop(bus_call(h->client, NULL, s.path, "org.vmcrypt1.Job", "Cancel", NULL));
+	bus_wait(h->client, &a.there, 0);
+	assert_string_equal(a.error, "org.vmcrypt1.Error.Canceled");
+	free(vm);
+}
+
+/* Calls that only look, and short ones, go on while every thread for copies is taken. */
+static void test_copies_hold_nothing_up(void **state)
+{
+	struct host *h = *state;
+	struct answer a[4];
+	char *vm = make_vm(h->client, "web");
+
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+		encrypt(h->client, vm, "root", 200, &a[i]);
+	drop(bus_call(h->client, NULL, MANAGER, "ListVMs", NULL));
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOn", NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+		assert_false(a[i].there);
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++) {
+		bus_wait(h->client, &a[i].there, 0);
+		assert_string_equal(a[i].error, "");
+	}
+	free(vm);
+}
+
+static void test_work_outlives_its_client(void **state)
+{
+	struct host *h = *state;
+	sd_bus *other = host_connect(h, false);
+	struct answer a;
+	struct seen s;
+	char *vm = make_vm(h->client, "web");
+
+	watch(h->client, &s);
+	encrypt(other, vm, "root", 50, &a);
+	sd_bus_flush(other);
+	wait_for_object(&s);
+	sd_bus_close_unref(other);
+	bus_wait(h->client, &s.disk_added, 0);
+	free(vm);
+}
+
+static void test_too_much_is_busy(void **state)
+{
+	struct host *h = *state;
+	struct answer *a = calloc(700, sizeof(*a));
+	char *vm = make_vm(h->client, "web");
+	unsigned int busy = 0, canceled = 0;
+
+	assert_non_null(a);
+	for (size_t i = 0; i < 700; i++)
+		encrypt(h->client, vm, "root", 100000, &a[i]);
+	/* 512 wait, two run; the rest is told so at once. */
+	for (size_t i = 514; i < 700; i++)
+		bus_wait(h->client, &a[i].there, 0);
+	kill(h->daemon, SIGTERM);
+	for (size_t i = 0; i < 700; i++) {
+		bus_wait(h->client, &a[i].there, 0);
+		busy += !strcmp(a[i].error, "org.vmcrypt1.Error.Busy");
+		canceled += !strcmp(a[i].error, "org.vmcrypt1.Error.Canceled");
+	}
+	assert_in_range(busy, 184, 188);
+	assert_int_equal(busy + canceled, 700);
+	assert_int_equal(host_wait_exit(h), 0);
+	host_start(h);		/* for teardown */
+	free(vm);
+	free(a);
+}
+
+/* ---- key providers and secrets ---------------------------------------- */
+
+#define KMS "/org/vmcrypt1/provider/kms", "org.vmcrypt1.Provider"
+
+static void test_providers(void **state)
+{
+	struct host *h = *state;
+	sd_bus_message *r;
+	const char *path;
+	struct seen s;
+
+	watch(h->client, &s);
+	bus_call(h->client, "NotSupported", MANAGER, "AddProvider", "sss", "hsm", "kms", "{}");
+	bus_call(h->client, "InvalidArgument", MANAGER, "AddProvider", "sss", "kmip", "kms", "[1]");
+	bus_call(h->client, "InvalidArgument", MANAGER, "AddProvider", "sss", "kmip", "kms", "{\"a\":1,\"a\":2}");
+	bus_call(h->client, "InvalidArgument", MANAGER, "AddProvider", "sss", "kmip", "kms", "{\"password\":\"x\"}");
+	assert_contains(bus_error_text, "'password' must not travel over the bus");
+	r = bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "kmip", "kms", "{}");
+	assert_true(sd_bus_message_read(r, "o", &path) >= 0);
+	assert_string_equal(path, "/org/vmcrypt1/provider/kms");
+	drop(r);
+	assert_property(h->client, MANAGER, "DefaultProvider", "");
+	drop(bus_call(h->client, NULL, MANAGER, "SetDefaultProvider", "s", "kms"));
+	assert_property(h->client, MANAGER, "DefaultProvider", "kms");
+	drop(bus_call(h->client, NULL, KMS, "Test", NULL));
+	drop(bus_call(h->client, NULL, KMS, "Describe", NULL));
+	drop(bus_call(h->client, NULL, MANAGER, "RemoveProvider", "s", "kms"));
+	bus_wait(h->client, NULL, 100000);
+	assert_int_equal(s.added, 1);
+	assert_int_equal(s.removed, 1);
+}
+
+static void test_provider_in_use_stays(void **state)
+{
+	struct host *h = *state;
+
+	drop(bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "kmip", "used", "{}"));
+	bus_call(h->client, "Busy", MANAGER, "RemoveProvider", "s", "used");
+	assert_contains(bus_error_text, "holds keys of VMs of this host: 'web'");
+}
+
+static void test_private_keys_come_as_files(void **state)
+{
+	struct host *h = *state;
+	int fd = memfd_create("key", MFD_CLOEXEC), fds[2];
+	sd_bus_message *r;
+	const char *text;
+
+	drop(bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "kmip", "kms", "{}"));
+	assert_int_equal(write(fd, "PRIVATE KEY", 11), 11);
+	r = bus_call(h->client, NULL, KMS, "Import", "sh", "CERTIFICATE", fd);
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_string_equal(text, "{\"verb\":\"import\",\"key_bytes\":11}");
+	drop(r);
+	assert_false(ftruncate(fd, 1 << 20));
+	bus_call(h->client, "InvalidArgument", KMS, "Import", "sh", "CERTIFICATE", fd);
+	close(fd);
+	assert_false(pipe2(fds, O_CLOEXEC));
+	bus_call(h->client, "InvalidArgument", KMS, "Import", "sh", "CERTIFICATE", fds[0]);
+	assert_contains(bus_error_text, "must be a regular file");
+	close(fds[0]);
+	close(fds[1]);
+	bus_call(h->client, "InvalidArgument", KMS, "Trust", "ss", "import", "{}");
+	assert_contains(bus_error_text, "Hint: call Import");
+	bus_call(h->client, "InvalidArgument", KMS, "Trust", "ss", "upload", "{\"key_pem\":\"x\"}");
+	drop(bus_call(h->client, NULL, KMS, "Trust", "ss", "csr", ""));
+}
+
+/* ---- who may do what -------------------------------------------------- */
+
+static void test_nobody_without_polkit(void **state)
+{
+	struct host *h = *state;
+	sd_bus *nobody;
+	char *vm;
+
+	if (geteuid())
+		skip();		/* only root can be somebody else */
+	vm = make_vm(h->client, "web");
+	nobody = host_connect(h, true);
+	bus_call(nobody, "NotAuthorized", MANAGER, "ListVMs", NULL);
+	assert_contains(bus_error_text, "org.vmcrypt1.read: polkit is not there to give it\nHint: ");
+	bus_call(nobody, "NotAuthorized", VM(vm), "PowerOn", NULL);
+	bus_call(nobody, "NotAuthorized", vm, "org.freedesktop.DBus.Properties", "Get", "ss", "org.vmcrypt1.VM", "Name");
+	bus_call(nobody, "NotAuthorized", "/org/vmcrypt1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL);
+	/* What says nothing of this host is free. */
+	drop(bus_call(nobody, NULL, vm, "org.freedesktop.DBus.Introspectable", "Introspect", NULL));
+	assert_property(h->client, VM(vm), "Power", "off");
+	sd_bus_close_unref(nobody);
+	free(vm);
+}
+
+static void test_nobody_with_polkit(void **state)
+{
+	struct host *h = *state;
+	struct answer a;
+	struct seen s;
+	sd_bus *nobody;
+	char *vm;
+
+	if (geteuid())
+		skip();
+	polkit_start(h);
+	vm = make_vm(h->client, "web");
+	nobody = host_connect(h, true);
+	drop(bus_call(nobody, NULL, MANAGER, "ListVMs", NULL));
+	drop(bus_call(nobody, NULL, VM(vm), "PowerOn", NULL));
+	assert_property(nobody, VM(vm), "Power", "on");
+	bus_call(nobody, "NotAuthorized", VM(vm), "EncryptDisk", "ssa{sv}", "root", "/x", 0);
+	assert_contains(bus_error_text, "it was not proved");
+	bus_call(nobody, "NotAuthorized", VM(vm), "Unregister", NULL);
+	assert_contains(bus_error_text, "org.vmcrypt1.register-vm: polkit says no");
+	bus_call(nobody, "NotAuthorized", MANAGER, "AddProvider", "sss", "kmip", "kms", "{}");
+
+	watch(h->client, &s);
+	encrypt(h->client, vm, "root", 100000, &a);
+	wait_for_object(&s);
+	bus_call(nobody, "NotAuthorized", s.path, "org.vmcrypt1.Job", "Cancel", NULL);
+	drop(bus_call(h->client, NULL, s.path, "org.vmcrypt1.Job", "Cancel", NULL));
+	bus_wait(h->client, &a.there, 0);
+	sd_bus_close_unref(nobody);
+	free(vm);
+}
+
+static void test_what_is_in_no_table_is_refused(void **state)
+{
+	struct host *h = *state;
+
+	bus_call(h->client, "NotFound", MANAGER, "Explode", NULL);
+	bus_call(h->client, "NotFound", "/org/vmcrypt1", "org.vmcrypt1.Other", "ListVMs", NULL);
+	bus_call(h->client, "NotFound", "/org/vmcrypt1", NULL, "ListVMs", NULL);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_objects_follow_calls),
+		TEST(test_answers_and_errors),
+		TEST(test_job_tells_how_far_it_is),
+		TEST(test_cancel),
+		TEST(test_copies_hold_nothing_up),
+		TEST(test_work_outlives_its_client),
+		TEST(test_too_much_is_busy),
+		TEST(test_providers),
+		TEST(test_provider_in_use_stays),
+		TEST(test_private_keys_come_as_files),
+		TEST(test_nobody_without_polkit),
+		TEST(test_nobody_with_polkit),
+		TEST(test_what_is_in_no_table_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
