@@ -17,6 +17,8 @@ DBUS_SERVICE_DIR	?= /usr/share/dbus-1/system-services
 POLKIT_ACTION_DIR	?= /usr/share/polkit-1/actions
 CATALOG_DIR		?= /usr/lib/systemd/catalog
 VMCRYPT_CONFIG_DIR	?= /etc/vmcrypt
+MAN_DIR			?= $(PREFIX)/share/man
+COMPLETION_DIR		?= $(PREFIX)/share/bash-completion/completions
 
 PACKAGING_DIR		:= $(dir $(lastword $(MAKEFILE_LIST)))
 
@@ -33,6 +35,10 @@ install-packaging:
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.service $(DESTDIR)$(DBUS_SERVICE_DIR)/
 	install -m 0644 $(PACKAGING_DIR)polkit/org.vmcrypt1.policy $(DESTDIR)$(POLKIT_ACTION_DIR)/
 	install -m 0644 $(PACKAGING_DIR)journal/vmcrypt.catalog $(DESTDIR)$(CATALOG_DIR)/
+	install -D -m 0644 $(PACKAGING_DIR)completion/vmcrypt.bash $(DESTDIR)$(COMPLETION_DIR)/vmcrypt
+	for page in vmcrypt.1 vmcryptd.8 vmcrypt.conf.5; do \
+		install -D -m 0644 $(PACKAGING_DIR)../Documentation/man/$$page \
+			$(DESTDIR)$(MAN_DIR)/man$${page##*.}/$$page || exit; done
 
 # Each step only where its service runs, so that it works in a container too.
 activate-packaging:
@@ -45,4 +51,5 @@ uninstall-packaging:
 	rm -f $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR)/vmcryptd.service \
 		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
 		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
-		$(CATALOG_DIR)/vmcrypt.catalog)
+		$(CATALOG_DIR)/vmcrypt.catalog $(COMPLETION_DIR)/vmcrypt \
+		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)
