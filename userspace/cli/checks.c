@@ -99,7 +99,7 @@ static void check_module(json_t *list, const char *root, const char *release)
 			    "vmcrypt is installed for kernel %s, but not loaded", release);
 	} else {
 		finding_add(list, "module", FIND_FAIL,
-			    "apt install linux-headers-$(uname -r) && dkms autoinstall && modprobe vmcrypt",
+			    "apt install linux-headers-$(uname -r); then 'dkms autoinstall', or 'make install-module' in the source folder; then modprobe vmcrypt",
 			    "vmcrypt is not built for kernel %s", release);
 	}
 }

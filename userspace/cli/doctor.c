@@ -93,8 +93,8 @@ static void check_server(json_t *list, const char *check, const char *name, cons
 	snprintf(fix, sizeof(fix), "vmcrypt provider test %s, once the server is up again", name);
 	if (!json_is_true(json_object_get(server, "ok")))
 		/* one server of several that is down is no emergency */
-		finding_add(list, check, reachable ? FIND_WARN : FIND_FAIL, fix, "server %s: %s", host,
-			    json_string_value(json_object_get(server, "error")) ?: "does not work");
+		finding_add(list, check, reachable ? FIND_WARN : FIND_FAIL, fix, "%s",
+			    json_string_value(json_object_get(server, "error")) ?: host);
 	snprintf(whose, sizeof(whose), "the certificate of server %s", host);
 	check_certificate(list, check, whose, json_object_get(server, "cert_days_left"),
 			  "have the key server's side renew it");

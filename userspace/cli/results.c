@@ -64,9 +64,11 @@ int results_show(struct cli *c, const json_t *answer, const char *did)
 		out_json(answer);
 		return 0;
 	}
-	if (!n)
+	if (!n) {
 		out_say(c, "no VM is registered");
-	else if (failed)
+		return 0;
+	}
+	if (failed)
 		out_say(c, "%zu of %zu VMs %s, %zu not", n - failed, n, did, failed);
 	else
 		out_say(c, "%zu VM%s %s", n, n == 1 ? "" : "s", did);

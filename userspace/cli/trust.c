@@ -163,7 +163,7 @@ static void show_server(const struct cli *c, const json_t *server)
 
 int verb_trust_show(struct cli *c)
 {
-	bool trusted = true;
+	bool compare = false;
 	json_t *result = NULL, *server;
 	size_t i;
 	int r = trust(c, "show", json_object(), &result);
@@ -174,9 +174,11 @@ int verb_trust_show(struct cli *c)
 		out_json(result);
 	json_array_foreach(json_object_get(result, "servers"), i, server) {
 		show_server(c, server);
-		trusted &= json_is_true(json_object_get(server, "trusted"));
+		/* nothing to compare where nothing was presented */
+		compare |= json_array_size(json_object_get(server, "chain")) &&
+			   !json_is_true(json_object_get(server, "trusted"));
 	}
-	if (!trusted) {
+	if (compare) {
 		out_say(c, "Next: compare the fingerprint with the key server's administrator, then");
 		out_say(c, "      vmcrypt provider trust %s pin --fingerprint SHA256, or --ca FILE",
 			c->operands[0]);
