@@ -27,7 +27,7 @@
 
 struct vmk;
 
-/* VMC_ENOMODULE with the hint "modprobe vmcrypt" when the family is not there. */
+/* VMC_ENOMODULE with the hint "modprobe vmcrypt" when the family is not there. So does each request on a NULL @k. */
 int vmk_open(struct vmk **k, struct vmc_error *err);
 void vmk_close(struct vmk *k);
 

@@ -26,6 +26,12 @@ int vmk_req_new(struct vmk *k, struct vmk_req *r, uint8_t cmd, bool dump,
 		struct vmc_error *err)
 {
 	memset(r, 0, sizeof(*r));
+	/* the daemon runs without the module, too, and says so to whoever asks */
+	if (!k) {
+		vmc_fail(err, VMC_ENOMODULE, "the kernel module vmcrypt is not loaded");
+		vmc_hint(err, "modprobe vmcrypt");
+		return VMC_ENOMODULE;
+	}
 	r->msg = nlmsg_alloc_size(MSG_ROOM);
 	if (!r->msg || !genlmsg_put(r->msg, NL_AUTO_PORT, 0, k->family, 0,
 				    NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK),
