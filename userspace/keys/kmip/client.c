@@ -288,13 +288,9 @@ static int negotiate(struct kmip_client *c, uint64_t deadline, struct vmc_error 
 			rc = 0;
 		}
 	}
-	if (hung_up)
-		rc = vmc_fail(err, VMC_EUNREACH, "key server %s hangs up whenever it is asked for its KMIP versions",
-			      c->server->name);
-	else
-		rc = vmc_fail(err, VMC_ENOTSUP, "key server %s does not tell its KMIP versions: %s",
-			      c->server->name, c->reply.items[0].message[0] ?
-			      c->reply.items[0].message : kmip_reason_name(c->reason));
+	rc = vmc_fail(err, VMC_ENOTSUP, "key server %s does not tell its KMIP versions: %s",
+		      c->server->name, c->reply.items[0].message[0] ?
+		      c->reply.items[0].message : kmip_reason_name(c->reason));
 	vmc_hint(err, "KMIP 1.1 or later is needed; see the log of the key server");
 	return rc;
 }
@@ -586,6 +582,16 @@ static int take_state(struct kmip_client *c, const struct kmip_item *i, struct p
 	return 0;
 }
 
+/* Not memcpy(3): that leaves the key in vector registers, which end up on the stack sooner or later. */
+static void copy_key(uint8_t *to, const uint8_t *from)
+{
+	const volatile uint8_t *f = from;
+	volatile uint8_t *t = to;
+
+	for (int i = 0; i < PROVIDER_KEY_LEN; i++)
+		t[i] = f[i];
+}
+
 static int take_material(struct kmip_client *c, const struct kmip_item *i, struct provider_key *k,
 			 const struct kmip_attributes *a)
 {
@@ -607,7 +613,7 @@ static int take_material(struct kmip_client *c, const struct kmip_item *i, struc
 		vmc_hint(&k->err, "raise secure_heap in [daemon] of vmcrypt.conf");
 		return k->code;
 	}
-	memcpy(k->material, key.material, PROVIDER_KEY_LEN);
+	copy_key(k->material, key.material);
 	return 0;
 }
 
