@@ -10,10 +10,11 @@
 #include <linux/version.h>
 
 /* 6.10 dropped the source argument of __assign_str(). */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#if KERNEL_VERSION(6, 10, 0) > LINUX_VERSION_CODE
 #define vmcrypt_assign_str(field, src)	__assign_str(field, src)
 #else
-#define vmcrypt_assign_str(field, src)	__assign_str(field)
+#define vmcrypt_assign_str(field, src)	\
+	do { (void)(src); __assign_str(field); } while (0)
 #endif
 
 typedef enum hrtimer_restart (*vmcrypt_hrtimer_fn)(struct hrtimer *timer);
@@ -24,7 +25,7 @@ static inline void vmcrypt_hrtimer_setup(struct hrtimer *timer,
 					 clockid_t clock,
 					 enum hrtimer_mode mode)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#if KERNEL_VERSION(6, 13, 0) > LINUX_VERSION_CODE
 	hrtimer_init(timer, clock, mode);
 	timer->function = fn;
 #else

@@ -111,13 +111,13 @@ int vmcrypt_copy_key(key_serial_t serial, u8 *buf, size_t len,
 	key = key_ref_to_ptr(ref);
 	ret = -EINVAL;
 	if (key->type != &key_type_logon) {
-		NL_SET_ERR_MSG(extack, "key is not of type \"logon\"; other types can be read back");
+		NL_SET_ERR_MSG(extack, "key is not of type \"logon\"; others can be read back");
 		goto out_put;
 	}
 	/* Else whoever can search a VM's keyring could wrap its DEK anew. */
 	if (test_bit(KEY_FLAG_KEEP, &key->flags)) {
 		NL_SET_ERR_MSG(extack,
-			       "key belongs to a VM; make a \"logon\" key of the caller");
+			       "key belongs to a VM; make a \"logon\" key of one's own");
 		ret = -EPERM;
 		goto out_put;
 	}

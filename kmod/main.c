@@ -39,4 +39,4 @@ MODULE_AUTHOR("The vmcrypt authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(VMCRYPT_VERSION);
 /* The crypto API loads what it lacks, but would settle for slow AES. */
-MODULE_SOFTDEP("pre: aes aesni_intel gcm hmac sha256 dm-crypt");
+MODULE_SOFTDEP("pre: aes aesni_intel gcm hmac sha256 dm-crypt loop");

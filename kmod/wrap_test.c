@@ -3,73 +3,114 @@
 
 #include <kunit/test.h>
 #include <linux/err.h>
-#include <linux/hex.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "wrap.h"
 
-struct gcm_case {
-	const char *name;
-	const char *key;
-	const char *iv;
-	const char *aad;
-	const char *plain;
-	const char *sealed;
+/* McGrew and Viega, The Galois/Counter Mode of Operation, appendix B */
+
+static const u8 zeros[32];
+
+static const u8 key_15[] = {
+	0xfe, 0xff, 0xe9, 0x92, 0x86, 0x65, 0x73, 0x1c,
+	0x6d, 0x6a, 0x8f, 0x94, 0x67, 0x30, 0x83, 0x08,
+	0xfe, 0xff, 0xe9, 0x92, 0x86, 0x65, 0x73, 0x1c,
+	0x6d, 0x6a, 0x8f, 0x94, 0x67, 0x30, 0x83, 0x08,
 };
 
-/* McGrew and Viega, The Galois/Counter Mode of Operation, appendix B */
+static const u8 iv_15[] = {
+	0xca, 0xfe, 0xba, 0xbe, 0xfa, 0xce, 0xdb, 0xad,
+	0xde, 0xca, 0xf8, 0x88,
+};
+
+static const u8 aad_16[] = {
+	0xfe, 0xed, 0xfa, 0xce, 0xde, 0xad, 0xbe, 0xef,
+	0xfe, 0xed, 0xfa, 0xce, 0xde, 0xad, 0xbe, 0xef,
+	0xab, 0xad, 0xda, 0xd2,
+};
+
+static const u8 plain_15[] = {
+	0xd9, 0x31, 0x32, 0x25, 0xf8, 0x84, 0x06, 0xe5,
+	0xa5, 0x59, 0x09, 0xc5, 0xaf, 0xf5, 0x26, 0x9a,
+	0x86, 0xa7, 0xa9, 0x53, 0x15, 0x34, 0xf7, 0xda,
+	0x2e, 0x4c, 0x30, 0x3d, 0x8a, 0x31, 0x8a, 0x72,
+	0x1c, 0x3c, 0x0c, 0x95, 0x95, 0x68, 0x09, 0x53,
+	0x2f, 0xcf, 0x0e, 0x24, 0x49, 0xa6, 0xb5, 0x25,
+	0xb1, 0x6a, 0xed, 0xf5, 0xaa, 0x0d, 0xe6, 0x57,
+	0xba, 0x63, 0x7b, 0x39, 0x1a, 0xaf, 0xd2, 0x55,
+};
+
+static const u8 sealed_13[] = {
+	0x53, 0x0f, 0x8a, 0xfb, 0xc7, 0x45, 0x36, 0xb9,
+	0xa9, 0x63, 0xb4, 0xf1, 0xc4, 0xcb, 0x73, 0x8b,
+};
+
+static const u8 sealed_14[] = {
+	0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e,
+	0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d, 0x18,
+	0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0,
+	0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19,
+};
+
+static const u8 sealed_15[] = {
+	0x52, 0x2d, 0xc1, 0xf0, 0x99, 0x56, 0x7d, 0x07,
+	0xf4, 0x7f, 0x37, 0xa3, 0x2a, 0x84, 0x42, 0x7d,
+	0x64, 0x3a, 0x8c, 0xdc, 0xbf, 0xe5, 0xc0, 0xc9,
+	0x75, 0x98, 0xa2, 0xbd, 0x25, 0x55, 0xd1, 0xaa,
+	0x8c, 0xb0, 0x8e, 0x48, 0x59, 0x0d, 0xbb, 0x3d,
+	0xa7, 0xb0, 0x8b, 0x10, 0x56, 0x82, 0x88, 0x38,
+	0xc5, 0xf6, 0x1e, 0x63, 0x93, 0xba, 0x7a, 0x0a,
+	0xbc, 0xc9, 0xf6, 0x62, 0x89, 0x80, 0x15, 0xad,
+	0xb0, 0x94, 0xda, 0xc5, 0xd9, 0x34, 0x71, 0xbd,
+	0xec, 0x1a, 0x50, 0x22, 0x70, 0xe3, 0xcc, 0x6c,
+};
+
+static const u8 sealed_16[] = {
+	0x52, 0x2d, 0xc1, 0xf0, 0x99, 0x56, 0x7d, 0x07,
+	0xf4, 0x7f, 0x37, 0xa3, 0x2a, 0x84, 0x42, 0x7d,
+	0x64, 0x3a, 0x8c, 0xdc, 0xbf, 0xe5, 0xc0, 0xc9,
+	0x75, 0x98, 0xa2, 0xbd, 0x25, 0x55, 0xd1, 0xaa,
+	0x8c, 0xb0, 0x8e, 0x48, 0x59, 0x0d, 0xbb, 0x3d,
+	0xa7, 0xb0, 0x8b, 0x10, 0x56, 0x82, 0x88, 0x38,
+	0xc5, 0xf6, 0x1e, 0x63, 0x93, 0xba, 0x7a, 0x0a,
+	0xbc, 0xc9, 0xf6, 0x62, 0x76, 0xfc, 0x6e, 0xce,
+	0x0f, 0x4e, 0x17, 0x68, 0xcd, 0xdf, 0x88, 0x53,
+	0xbb, 0x2d, 0x55, 0x1b,
+};
+
+struct gcm_case {
+	const char *name;
+	const u8 *key;
+	const u8 *iv;
+	const u8 *aad;
+	const u8 *plain;
+	const u8 *sealed;
+	size_t aad_len;
+	size_t len;
+};
+
 static const struct gcm_case gcm_cases[] = {
 	{
 		.name = "13, nothing",
-		.key = "0000000000000000000000000000000000000000000000000000"
-		       "000000000000",
-		.iv = "000000000000000000000000",
-		.aad = "",
-		.plain = "",
-		.sealed = "530f8afbc74536b9a963b4f1c4cb738b",
+		.key = zeros, .iv = zeros, .plain = zeros, .len = 0,
+		.sealed = sealed_13,
 	},
 	{
 		.name = "14, one block",
-		.key = "0000000000000000000000000000000000000000000000000000"
-		       "000000000000",
-		.iv = "000000000000000000000000",
-		.aad = "",
-		.plain = "00000000000000000000000000000000",
-		.sealed = "cea7403d4d606b6e074ec5d3baf39d18"
-			  "d0d1c8a799996bf0265b98b5d48ab919",
+		.key = zeros, .iv = zeros, .plain = zeros, .len = 16,
+		.sealed = sealed_14,
 	},
 	{
 		.name = "15, four blocks",
-		.key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a"
-		       "8f9467308308",
-		.iv = "cafebabefacedbaddecaf888",
-		.aad = "",
-		.plain = "d9313225f88406e5a55909c5aff5269a"
-			 "86a7a9531534f7da2e4c303d8a318a72"
-			 "1c3c0c95956809532fcf0e2449a6b525"
-			 "b16aedf5aa0de657ba637b391aafd255",
-		.sealed = "522dc1f099567d07f47f37a32a84427d"
-			  "643a8cdcbfe5c0c97598a2bd2555d1aa"
-			  "8cb08e48590dbb3da7b08b1056828838"
-			  "c5f61e6393ba7a0abcc9f662898015ad"
-			  "b094dac5d93471bdec1a502270e3cc6c",
+		.key = key_15, .iv = iv_15, .plain = plain_15, .len = 64,
+		.sealed = sealed_15,
 	},
 	{
 		.name = "16, with associated data",
-		.key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a"
-		       "8f9467308308",
-		.iv = "cafebabefacedbaddecaf888",
-		.aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2",
-		.plain = "d9313225f88406e5a55909c5aff5269a"
-			 "86a7a9531534f7da2e4c303d8a318a72"
-			 "1c3c0c95956809532fcf0e2449a6b525"
-			 "b16aedf5aa0de657ba637b39",
-		.sealed = "522dc1f099567d07f47f37a32a84427d"
-			  "643a8cdcbfe5c0c97598a2bd2555d1aa"
-			  "8cb08e48590dbb3da7b08b1056828838"
-			  "c5f61e6393ba7a0abcc9f66276fc6ece"
-			  "0f4e1768cddf8853bb2d551b",
+		.key = key_15, .iv = iv_15, .plain = plain_15, .len = 60,
+		.aad = aad_16, .aad_len = sizeof(aad_16),
+		.sealed = sealed_16,
 	},
 };
 
@@ -79,14 +120,6 @@ static void gcm_case_name(const struct gcm_case *c, char *desc)
 }
 
 KUNIT_ARRAY_PARAM(gcm, gcm_cases, gcm_case_name);
-
-static size_t from_hex(struct kunit *test, u8 *bin, const char *hex)
-{
-	size_t len = strlen(hex) / 2;
-
-	KUNIT_ASSERT_EQ(test, hex2bin(bin, hex, len), 0);
-	return len;
-}
 
 static struct crypto_aead *aead_new(struct kunit *test, const u8 *kek)
 {
@@ -99,27 +132,20 @@ static struct crypto_aead *aead_new(struct kunit *test, const u8 *kek)
 static void gcm_gives_the_known_answer(struct kunit *test)
 {
 	const struct gcm_case *c = test->param_value;
-	u8 key[VMCRYPT_KEK_LEN], iv[VMCRYPT_NONCE_LEN], plain[64], sealed[80];
-	size_t aad_len, len, sealed_len;
-	struct crypto_aead *aead;
-	u8 *buf;
+	struct crypto_aead *aead = aead_new(test, c->key);
+	u8 *buf, *text;
 
 	buf = kunit_kzalloc(test, 128, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, buf);
-	from_hex(test, key, c->key);
-	from_hex(test, iv, c->iv);
-	aad_len = from_hex(test, buf, c->aad);
-	len = from_hex(test, plain, c->plain);
-	sealed_len = from_hex(test, sealed, c->sealed);
-	memcpy(buf + aad_len, plain, len);
-	aead = aead_new(test, key);
-
-	KUNIT_EXPECT_EQ(test, vmcrypt_gcm(aead, true, iv, buf, aad_len, len),
-			0);
-	KUNIT_EXPECT_MEMEQ(test, buf + aad_len, sealed, sealed_len);
-	KUNIT_EXPECT_EQ(test, vmcrypt_gcm(aead, false, iv, buf, aad_len, len),
-			0);
-	KUNIT_EXPECT_MEMEQ(test, buf + aad_len, plain, len);
+	text = buf + c->aad_len;
+	memcpy(buf, c->aad, c->aad_len);
+	memcpy(text, c->plain, c->len);
+	KUNIT_EXPECT_EQ(test, vmcrypt_gcm(aead, true, c->iv, buf, c->aad_len,
+					  c->len), 0);
+	KUNIT_EXPECT_MEMEQ(test, text, c->sealed, c->len + 16);
+	KUNIT_EXPECT_EQ(test, vmcrypt_gcm(aead, false, c->iv, buf, c->aad_len,
+					  c->len), 0);
+	KUNIT_EXPECT_MEMEQ(test, text, c->plain, c->len);
 	crypto_free_aead(aead);
 }
 

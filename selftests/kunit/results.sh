@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# results.sh - what the KUnit suites said when the module was loaded, as KTAP.
+
+results=/sys/kernel/debug/kunit
+
+set -- "$results"/vmcrypt_*/results
+if [ ! -e "$1" ]; then
+	echo "1..0 # SKIP the module was built without VMCRYPT_KUNIT"
+	exit 0
+fi
+cat "$@"
+! grep -q '^ *not ok' "$@"
