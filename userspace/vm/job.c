@@ -8,8 +8,8 @@
 #include "vm_priv.h"
 
 static const struct job_kind *const kinds[] = {
-	&job_kind_vm_create, &job_kind_disk_create, &job_kind_disk_encrypt,
-	&job_kind_recrypt_deep, &job_kind_recrypt_shallow,
+	&job_kind_vm_create, &job_kind_vm_rebuild, &job_kind_disk_create,
+	&job_kind_disk_encrypt, &job_kind_recrypt_deep, &job_kind_recrypt_shallow,
 };
 
 static const struct job_kind *kind_of(const struct inv_job *job)
@@ -129,8 +129,8 @@ static int record_orphan(struct vmm *m, struct inv_job *job, const char *why, st
 	return inventory_key_put(m->inv, &key, err);
 }
 
-/* An earlier try was cut short: whether a key has that label, only the provider knows. */
-static int settle_label(struct vmm *m, struct inv_job *job, struct vmc_error *err)
+/* Whether a key has that label, only the provider knows. */
+int job_settle_kek(struct vmm *m, struct inv_job *job, struct vmc_error *err)
 {
 	int r = record_orphan(m, job, "perhaps made before an operation was cut short", err);
 
@@ -149,7 +149,7 @@ int job_make_kek(struct vmm *m, struct inv_job *job, const char *provider, const
 	r = provider_name(m, provider, name, err);
 	if (r)
 		return r;
-	r = settle_label(m, job, err);
+	r = job_settle_kek(m, job, err);
 	if (r)
 		return r;
 	snprintf(label, sizeof(label), "vmcrypt %s %s %.8s", vm_name, volume, job->id);

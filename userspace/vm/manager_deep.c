@@ -109,6 +109,8 @@ static int make(struct vmm *m, struct vm *vm, struct inv_job *job, const struct 
 		r = check_space(job_text(job, "old"), err);
 	if (!r)
 		r = new_kek(m, vm, job, old, kek, err);
+	if (!r)
+		r = keys_ensure(m, kek, err);	/* the host may have lost it since */
 	if (r)
 		return r;
 	s.size = h.data_sectors * 512 / LUKS_SECTOR_SIZE * LUKS_SECTOR_SIZE;
@@ -304,7 +306,6 @@ static int one_volume(struct vmm *m, struct vm *vm, struct inv_job *job, struct 
 		      struct vmc_error *err)
 {
 	struct bundle_volume *old, v;
-	struct key_set s = { 0 };
 	int r;
 
 	old = bundle_find(&vm->b, job_text(job, "volume"));
@@ -315,12 +316,7 @@ static int one_volume(struct vmm *m, struct vm *vm, struct inv_job *job, struct 
 	if (!r && make_made(job, &v, NULL))
 		r = start_volume(m, vm, job, old, &v, err);
 	if (!r)
-		r = keys_add(&s, v.kek_id, err);
-	if (!r)
-		r = keys_fetch(m, &s, err);
-	if (!r)
-		r = keys_check(&s, &v, err);
-	keys_clear(&s);
+		r = keys_ensure_volume(m, &v, err);
 	if (!r)
 		r = copy(m, vm, job, old, &v, p, err);
 	if (!r)

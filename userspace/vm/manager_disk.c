@@ -194,20 +194,14 @@ static int volume_from_token(const struct vm *vm, const char *path, const struct
 /* That the key opens it, before the bundle says that it is a disk of this VM. */
 static int try_key(struct vmm *m, struct vm *vm, const struct bundle_volume *v, struct vmc_error *err)
 {
-	struct key_set s = { 0 };
 	struct vmk_load l;
 	int r;
 
-	r = keys_add(&s, v->kek_id, err);
-	if (!r)
-		r = keys_fetch(m, &s, err);
-	if (!r)
-		r = keys_check(&s, v, err);
+	r = keys_ensure_volume(m, v, err);
 	if (!r)
 		r = volume_load(m->k, &vm->uuid, v, &l, err);
 	if (!r)
 		vmk_dek_del(m->k, &vm->uuid, v->name, NULL);
-	keys_clear(&s);
 	return r;
 }
 

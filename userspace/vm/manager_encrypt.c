@@ -153,7 +153,6 @@ static int finish(struct vmm *m, struct inv_job *job, struct vmc_error *err)
 static int get_ready(struct vmm *m, struct vm *vm, struct inv_job *job, struct bundle_volume *v,
 		     struct vmc_error *err)
 {
-	struct key_set s = { 0 };
 	bool changed = false;
 	int r;
 
@@ -161,12 +160,7 @@ static int get_ready(struct vmm *m, struct vm *vm, struct inv_job *job, struct b
 	if (!r)
 		r = make_made(job, v, err);
 	if (!r)
-		r = keys_add(&s, v->kek_id, err);
-	if (!r)
-		r = keys_fetch(m, &s, err);
-	if (!r)
-		r = keys_check(&s, v, err);
-	keys_clear(&s);
+		r = keys_ensure_volume(m, v, err);
 	if (!r)
 		r = check_unchanged(job, &changed, err);
 	return r || !changed ? r : copy_job_restart(job, err);

@@ -220,6 +220,31 @@ static int take(struct vmm *m, struct rebuild *rb, struct vm **vm, bool *added, 
 	return r;
 }
 
+/* The old bundle or the new one is there; the job is for the temporary files of a process that is killed. */
+static int write_bundle(struct vmm *m, struct vm *vm, struct rebuild *rb, struct vmc_error *err)
+{
+	struct inv_job job;
+	int r, r2;
+
+	r = job_begin(m, JOB_VM_REBUILD, vm->id, json_pack("{s:s}", "dir", rb->dir), &job, err);
+	if (r)
+		return r;
+	r = keep_old(rb, err);
+	if (!r)
+		r = vm_write(m, vm, &rb->b, err);
+	r2 = job_end(m, &job, r ? NULL : err);
+	return r ? r : r2;
+}
+
+static int recover(struct vmm *m, struct inv_job *job, bool *pending, struct vmc_error *err)
+{
+	*pending = false;
+	fs_remove_temps(job_text(job, "dir"), NULL);
+	return job_end(m, job, err);
+}
+
+const struct job_kind job_kind_vm_rebuild = { .kind = JOB_VM_REBUILD, .recover = recover };
+
 int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR], struct vmc_error *err)
 {
 	struct rebuild rb = { 0 };
@@ -234,12 +259,10 @@ int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR]
 		goto out;
 	r = try_keys(m, &rb.b, err);
 	if (!r)
-		r = keep_old(&rb, err);
-	if (!r)
-		r = vm_write(m, vm, &rb.b, err);
+		r = write_bundle(m, vm, &rb, err);
 	if (!r)
 		r = register_commit(m, vm, err);
-	vmk_vm_del(m->k, &rb.b.id, true, NULL);
+	vmk_vm_del(m->k, &vm->uuid, true, NULL);
 	if (r && added) {
 		vm_forget(m, vm);
 		goto out;

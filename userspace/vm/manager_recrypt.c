@@ -41,11 +41,15 @@ static bool is_successor(const struct rotate *ro, const char *id)
 static int keep_successor(struct rotate *ro, struct vmc_error *err)
 {
 	const char *old = job_text(ro->job, "kek_for"), *id = job_text(ro->job, "kek");
+	int r;
 
 	if (old[0] && id[0] && json_object_set_new(ro->keys, old, json_string(id)))
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");
 	if (id[0])
 		job_keep_kek(ro->job);
+	r = job_settle_kek(ro->m, ro->job, err);
+	if (r)
+		return r;
 	json_object_del(ro->job->state, "kek_for");
 	return job_save(ro->m, ro->job, err);
 }
@@ -69,7 +73,6 @@ static int make_successor(struct rotate *ro, const struct vm *vm, const struct b
 
 static int successors(struct rotate *ro, const struct vm *vm, struct vmc_error *err)
 {
-	struct key_set s = { 0 };
 	size_t i;
 	int r = 0;
 
@@ -80,18 +83,9 @@ static int successors(struct rotate *ro, const struct vm *vm, struct vmc_error *
 			continue;
 		if (!successor(ro, v->kek_id))
 			r = make_successor(ro, vm, v, err);
-		if (!r)
-			r = keys_add(&s, successor(ro, v->kek_id), err);
+		if (!r)	/* after a restart of the host it is not in the cache any more */
+			r = keys_ensure(ro->m, successor(ro, v->kek_id), err);
 	}
-	/* After a restart of the host they are not in the cache any more. */
-	if (!r)
-		r = keys_fetch(ro->m, &s, err);
-	for (i = 0; !r && i < s.n; i++) {
-		r = s.needs[i].code;
-		if (r && err)
-			*err = s.needs[i].err;
-	}
-	keys_clear(&s);
 	return r;
 }
 

@@ -11,121 +11,10 @@
 
 #include "../kernel/luks.h"
 #include "../lib/fs.h"
-#include "../lib/secmem.h"
 #include "bundle.h"
-#include "device.h"
-#include "manager.h"
-#include "mock_host.h"
-
-#define MIB (1024ull * 1024)
-
-struct world {
-	char *dir;
-	struct vmc_config cfg;
-	struct vmm *m;
-	char events[4096];		/* types, one after another */
-};
+#include "mock_world.h"
 
 static struct vmc_error err;
-
-static void on_event(const struct vmm_event *e, void *data)
-{
-	struct world *w = data;
-	size_t n = strlen(w->events);
-
-	assert_int_equal(strlen(e->message_id), 32);
-	snprintf(w->events + n, sizeof(w->events) - n, "%s ", e->type);
-}
-
-static void up(struct world *w)
-{
-	assert_ok(vmm_open(&w->m, &w->cfg, NULL, NULL, on_event, w, &err), &err);
-}
-
-static void again(struct world *w)
-{
-	vmm_close(w->m);
-	up(w);
-}
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_ok(secmem_init(1024 * 1024, &err), &err);
-	w->dir = test_mkdir();
-	snprintf(w->cfg.state_dir, sizeof(w->cfg.state_dir), "%s/state", w->dir);
-	snprintf(w->cfg.runtime_dir, sizeof(w->cfg.runtime_dir), "%s/run", w->dir);
-	w->cfg.home_size = MIB;
-	mock_attach(w->dir);
-	up(w);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	vmm_close(w->m);
-	mock_detach();
-	test_rmdir(w->dir);
-	free(w);
-	return 0;
-}
-
-static void make_vm(struct world *w, const char *name, char id[VMC_UUID_STR])
-{
-	struct vmm_create c = { .name = name, .dir = w->dir };
-
-	assert_ok(vmm_create(w->m, &c, NULL, id, &err), &err);
-}
-
-static void make_disk(struct world *w, const char *vm, const char *name, const char *provider)
-{
-	struct vmm_disk d = { .name = name, .provider = provider, .size = MIB };
-
-	assert_ok(vmm_disk_create(w->m, vm, &d, NULL, &err), &err);
-}
-
-/* Write @text at the start of the open disk, or compare it. */
-static void device_text(const char *vm, const char *disk, const char *text, bool write)
-{
-	char name[128], path[PATH_MAX], got[64] = "";
-	int fd;
-
-	snprintf(name, sizeof(name), "vmcrypt-%s-%s", vm, disk);
-	device_of_mapping(name, path);
-	fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	if (write) {
-		assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
-	} else {
-		assert_int_equal(pread(fd, got, strlen(text), 0), strlen(text));
-		assert_string_equal(got, text);
-	}
-	close(fd);
-}
-
-static void assert_state(struct world *w, const char *vm, const char *key, const char *want)
-{
-	json_t *o = vmm_show(w->m, vm, &err);
-
-	assert_non_null(o);
-	assert_string_equal(json_string_value(json_object_get(o, key)), want);
-	json_decref(o);
-}
-
-static void flip(const char *path, off_t at)
-{
-	int fd = open(path, O_RDWR);
-	char c;
-
-	assert_int_equal(pread(fd, &c, 1, at), 1);
-	c ^= 1;
-	assert_int_equal(pwrite(fd, &c, 1, at), 1);
-	close(fd);
-}
 
 /* ---- life of a VM ------------------------------------------------------------ */
 
@@ -135,22 +24,22 @@ static void test_create_power(void **state)
 	char id[VMC_UUID_STR];
 	json_t *out;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	assert_ok(vmm_power_on(w->m, "web", NULL, &out, &err), &err);
 	assert_non_null(json_object_get(json_object_get(out, "disks"), "root"));
 	assert_contains(json_string_value(json_object_get(out, "home")), id);
 	json_decref(out);
-	assert_state(w, "web", "power", "on");
-	device_text(id, "root", "what the guest wrote", true);
+	world_assert_state(w, "web", "power", "on");
+	world_text(id, "root", "what the guest wrote", 0, true);
 	assert_code(vmm_power_on(w->m, "web", NULL, NULL, &err), VMC_ESTATE, &err);
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
 	assert_code(vmm_power_off(w->m, id, &err), VMC_ESTATE, &err);
-	mock_reboot();
-	again(w);
-	assert_state(w, id, "power", "off");
+	platform_reboot();
+	world_again(w);
+	world_assert_state(w, id, "power", "off");
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
-	device_text(id, "root", "what the guest wrote", false);
+	world_text(id, "root", "what the guest wrote", 0, false);
 	assert_contains(w->events, "key-created vm-created disk-added");
 }
 
@@ -160,10 +49,10 @@ static void test_no_plaintext(void **state)
 	char id[VMC_UUID_STR], *data;
 	size_t len;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
-	device_text(id, "root", "SECRET-OF-THE-GUEST", true);
+	world_text(id, "root", "SECRET-OF-THE-GUEST", 0, true);
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
 	assert_ok(fs_read(test_path(w->dir, "web-root.img"), 64 * MIB, &data, &len, &err), &err);
 	assert_true(len >= 17 * MIB);
@@ -176,15 +65,13 @@ static void test_restart_while_on(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR];
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
-	again(w);
-	assert_state(w, id, "power", "on");
-	vmm_close(w->m);
-	mock_reboot();
-	up(w);
-	assert_state(w, id, "power", "off");
+	world_again(w);
+	world_assert_state(w, id, "power", "on");
+	world_reboot(w);
+	world_assert_state(w, id, "power", "off");
 }
 
 static void test_create_refused(void **state)
@@ -193,7 +80,7 @@ static void test_create_refused(void **state)
 	struct vmm_create c = { .name = "web", .dir = w->dir };
 	char id[VMC_UUID_STR], other[VMC_UUID_STR];
 
-	make_vm(w, "web", id);
+	world_vm(w, "web", id);
 	assert_code(vmm_create(w->m, &c, NULL, other, &err), VMC_EEXIST, &err);
 	c.name = "../x";
 	assert_code(vmm_create(w->m, &c, NULL, other, &err), VMC_EINVAL, &err);
@@ -226,6 +113,8 @@ static void test_create_undone(void **state)
 	char id[VMC_UUID_STR];
 	json_t *keys, *key;
 
+	if (platform_is_real())
+		skip();
 	mock->no_mkfs = true;
 	assert_code(vmm_create(w->m, &c, NULL, id, &err), VMC_EIO, &err);
 	assert_contains(err.text, "mkfs.ext4");
@@ -252,7 +141,7 @@ static void test_names(void **state)
 	char id[VMC_UUID_STR], other[VMC_UUID_STR], sub[PATH_MAX];
 	struct vmm_create c = { .name = "web", .dir = sub };
 
-	make_vm(w, "web", id);
+	world_vm(w, "web", id);
 	snprintf(sub, sizeof(sub), "%s/sub", w->dir);
 	mkdir(sub, 0700);
 	assert_ok(vmm_create(w->m, &c, NULL, other, &err), &err);
@@ -266,22 +155,19 @@ static void test_names(void **state)
 static void test_power_off_busy(void **state)
 {
 	struct world *w = *state;
-	char id[VMC_UUID_STR];
-	int i;
+	char id[VMC_UUID_STR], mapping[128];
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
-	make_disk(w, "web", "data", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
+	world_disk(w, "web", "data", NULL);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
-	for (i = 0; i < MOCK_MAPS; i++)
-		if (strstr(mock->maps[i].name, "-root"))
-			mock->maps[i].busy = true;
+	snprintf(mapping, sizeof(mapping), "vmcrypt-%s-root", id);
+	platform_hold(mapping, true);
 	assert_code(vmm_power_off(w->m, id, &err), VMC_EBUSY, &err);
-	assert_contains(err.text, "4711");
-	assert_state(w, id, "power", "on");
-	device_text(id, "data", "still writable", true);
-	for (i = 0; i < MOCK_MAPS; i++)
-		mock->maps[i].busy = false;
+	assert_contains(err.text, mapping);
+	world_assert_state(w, id, "power", "on");
+	world_text(id, "data", "still writable", 0, true);
+	platform_hold(mapping, false);
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
 }
 
@@ -292,20 +178,20 @@ static void test_provider_down(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR];
 
-	make_vm(w, "web", id);
+	world_vm(w, "web", id);
 	mock->unreachable[0] = true;
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);	/* the KEK is cached */
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
-	mock_reboot();
-	again(w);
+	platform_reboot();
+	world_again(w);
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EUNREACH, &err);
 	assert_contains(err.text, "'web' is locked");
-	assert_state(w, id, "key_state", "locked");
-	again(w);
-	assert_state(w, id, "key_state", "locked");
+	world_assert_state(w, id, "key_state", "locked");
+	world_again(w);
+	world_assert_state(w, id, "key_state", "locked");
 	mock->unreachable[0] = false;
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
-	assert_state(w, id, "key_state", "ok");
+	world_assert_state(w, id, "key_state", "ok");
 	assert_contains(w->events, "vm-locked vm-unlocked");
 }
 
@@ -314,8 +200,8 @@ static void test_key_not_active(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR];
 
-	make_vm(w, "web", id);
-	mock_reboot();
+	world_vm(w, "web", id);
+	platform_reboot();
 	mock->keys[0].state = PKS_DEACTIVATED;
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EKEYSTATE, &err);
 	assert_contains(err.text, "key-1");
@@ -328,18 +214,18 @@ static void test_disk_key_missing(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR], want[PATH_MAX];
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
-	make_disk(w, "web", "data", "kms2");
-	mock_reboot();
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
+	world_disk(w, "web", "data", "kms2");
+	platform_reboot();
 	mock->unreachable[1] = true;
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_ENOKEY, &err);
 	snprintf(want, sizeof(want), "The disk [%s] is encrypted and a required key was not found.",
 		 test_path(w->dir, "web-data.img"));
 	assert_string_equal(err.text, want);
 	assert_contains(err.hint, "kms2");
-	assert_state(w, id, "key_state", "disk-key-missing");
-	assert_state(w, id, "power", "off");
+	world_assert_state(w, id, "key_state", "disk-key-missing");
+	world_assert_state(w, id, "power", "off");
 	assert_ok(vmm_disk_detach(w->m, id, "data", &err), &err);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
@@ -354,13 +240,13 @@ static void test_other_key_same_id(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR];
 
-	make_vm(w, "web", id);
-	mock_reboot();
+	world_vm(w, "web", id);
+	platform_reboot();
 	mock->keys[0].key[5] ^= 1;
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EAUTH, &err);
 	assert_contains(err.text, "the key that provider 'kms' holds under id 'key-1' is not the key that "
 			"this disk was encrypted with");
-	assert_state(w, id, "key_state", "locked");
+	world_assert_state(w, id, "key_state", "locked");
 }
 
 static void test_renamed_provider(void **state)
@@ -368,21 +254,21 @@ static void test_renamed_provider(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR], again_id[VMC_UUID_STR], path[PATH_MAX];
 
-	make_vm(w, "web", id);
+	world_vm(w, "web", id);
 	snprintf(path, sizeof(path), "%s/web.vmcrypt", w->dir);
 	assert_ok(vmm_unregister(w->m, id, &err), &err);
 	assert_code(vmm_resolve(w->m, id, again_id, &err), VMC_ENOENT, &err);
-	mock_reboot();
+	platform_reboot();
 	mock->renamed = true;
 	assert_ok(vmm_register(w->m, path, false, again_id, &err), &err);
 	assert_string_equal(id, again_id);
-	assert_state(w, id, "key_state", "locked");
+	world_assert_state(w, id, "key_state", "locked");
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_ENOENT, &err);
 	assert_contains(err.text, "no key provider 'kms'");
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	mock->renamed = false;
 	assert_ok(vmm_register(w->m, path, false, again_id, &err), &err);
-	assert_state(w, id, "key_state", "ok");
+	world_assert_state(w, id, "key_state", "ok");
 }
 
 /* ---- what was altered -------------------------------------------------------------- */
@@ -393,19 +279,19 @@ static void test_altered_bundle(void **state)
 	char id[VMC_UUID_STR], path[PATH_MAX], *data, *at;
 	size_t len;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	snprintf(path, sizeof(path), "%s/web.vmcrypt", w->dir);
 	assert_ok(fs_read(path, BUNDLE_SIZE_MAX, &data, &len, &err), &err);
 	at = strstr(data, "web-root.img");
-	flip(path, at - data);
+	world_flip(path, at - data);
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EAUTH, &err);
 	assert_contains(err.text, "was altered");
 	assert_contains(err.text, path);
 	assert_contains(err.hint, "--from-headers");
-	assert_state(w, id, "power", "off");
-	flip(path, at - data);
-	flip(path, 0);		/* not even JSON */
+	world_assert_state(w, id, "power", "off");
+	world_flip(path, at - data);
+	world_flip(path, 0);		/* not even JSON */
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EAUTH, &err);
 	assert_contains(err.text, "altered or damaged");
 	assert_ok(vmm_register(w->m, test_path(w->dir, "web-root.img"), true, id, &err), &err);
@@ -420,12 +306,12 @@ static void test_altered_wrapped(void **state)
 	char id[VMC_UUID_STR], path[PATH_MAX];
 	struct bundle b;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	snprintf(path, sizeof(path), "%s/web.vmcrypt", w->dir);
 	assert_ok(bundle_read(path, &b, &err), &err);
 	b.v[1].wrapped[40] ^= 4;
-	assert_ok(bundle_sign(&b, NULL, &err), &err);
+	assert_ok(bundle_sign(&b, platform_kernel(), &err), &err);
 	assert_ok(bundle_write(path, &b, &err), &err);
 	bundle_clear(&b);
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EAUTH, &err);
@@ -442,8 +328,8 @@ static void test_altered_token(void **state)
 	char id[VMC_UUID_STR];
 	struct luks_header h;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	assert_ok(luks_read(test_path(w->dir, "web-root.img"), &h, &err), &err);
 	h.token.wrapped[50] ^= 1;
 	assert_ok(luks_set_token(test_path(w->dir, "web-root.img"), &h.token, &err), &err);
@@ -459,16 +345,16 @@ static void test_swapped_files(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR], a[PATH_MAX], b[PATH_MAX], c[PATH_MAX];
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
-	make_disk(w, "web", "data", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
+	world_disk(w, "web", "data", NULL);
 	snprintf(a, sizeof(a), "%s/web-root.img", w->dir);
 	snprintf(b, sizeof(b), "%s/web-data.img", w->dir);
 	snprintf(c, sizeof(c), "%s/x", w->dir);
 	assert_int_equal(rename(a, c) | rename(b, a) | rename(c, b), 0);
 	assert_code(vmm_power_on(w->m, id, NULL, NULL, &err), VMC_EAUTH, &err);
 	assert_contains(err.text, "LUKS UUID");
-	assert_state(w, id, "power", "off");
+	world_assert_state(w, id, "power", "off");
 	assert_int_equal(rename(b, c) | rename(a, b) | rename(c, a), 0);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
 }
@@ -478,9 +364,9 @@ static void test_foreign_disk(void **state)
 	struct world *w = *state;
 	char a[VMC_UUID_STR], b[VMC_UUID_STR];
 
-	make_vm(w, "web", a);
-	make_vm(w, "db", b);
-	make_disk(w, "db", "root", NULL);
+	world_vm(w, "web", a);
+	world_vm(w, "db", b);
+	world_disk(w, "db", "root", NULL);
 	assert_code(vmm_disk_attach(w->m, "web", test_path(w->dir, "db-root.img"), &err), VMC_EINVAL, &err);
 	assert_contains(err.text, b);
 	assert_code(vmm_disk_attach(w->m, "db", test_path(w->dir, "db-root.img"), &err), VMC_EEXIST, &err);
@@ -495,8 +381,8 @@ static void test_disk_verbs(void **state)
 	struct vmm_disk d = { .name = "root", .size = MIB };
 	json_t *o;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	assert_code(vmm_disk_create(w->m, id, &d, NULL, &err), VMC_EEXIST, &err);
 	d.name = "home";
 	assert_code(vmm_disk_create(w->m, id, &d, NULL, &err), VMC_EINVAL, &err);
@@ -510,7 +396,7 @@ static void test_disk_verbs(void **state)
 	assert_code(vmm_disk_create(w->m, id, &d, NULL, &err), VMC_EEXIST, &err);
 	assert_int_equal(access(test_path(w->dir, "web-root.img"), F_OK), 0);
 	assert_ok(vmm_disk_open(w->m, id, "root", &device, &err), &err);
-	device_text(id, "root", "by hand", true);
+	world_text(id, "root", "by hand", 0, true);
 	free(device);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
 	assert_code(vmm_disk_close(w->m, id, "root", &err), VMC_ESTATE, &err);
@@ -519,7 +405,7 @@ static void test_disk_verbs(void **state)
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
 	assert_ok(vmm_disk_open(w->m, id, "root", &device, &err), &err);
 	free(device);
-	device_text(id, "root", "by hand", false);
+	world_text(id, "root", "by hand", 0, false);
 	assert_ok(vmm_disk_close(w->m, id, "root", &err), &err);
 	assert_code(vmm_disk_open(w->m, id, "home", &device, &err), VMC_ENOENT, &err);
 	assert_ok(vmm_disk_set_flags(w->m, id, "root", "no_read_workqueue", &err), &err);
@@ -532,7 +418,8 @@ static void test_disk_verbs(void **state)
 
 /* ---- many ------------------------------------------------------------------------------ */
 
-#define MANY 200
+/* On a real host each takes a file system. */
+#define MANY (platform_is_real() ? 12 : 200)
 
 static void test_unlock_many(void **state)
 {
@@ -544,12 +431,10 @@ static void test_unlock_many(void **state)
 
 	for (i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "vm%d", i);
-		make_vm(w, name, id);
+		world_vm(w, name, id);
 	}
-	make_disk(w, "vm7", "root", "kms2");
-	vmm_close(w->m);
-	mock_reboot();
-	up(w);
+	world_disk(w, "vm7", "root", "kms2");
+	world_reboot(w);
 	mock->keys[3].state = PKS_DEACTIVATED;
 	gets = mock->gets;
 	assert_ok(vmm_unlock(w->m, NULL, 0, NULL, &out, &err), &err);
@@ -559,8 +444,8 @@ static void test_unlock_many(void **state)
 	assert_int_equal(json_integer_value(json_object_get(timing, "deks")), MANY);
 	assert_int_equal(json_integer_value(json_object_get(timing, "keks_fetched")), MANY);
 	json_decref(out);
-	assert_state(w, "vm3", "key_state", "locked");
-	assert_state(w, "vm7", "key_state", "ok");
+	world_assert_state(w, "vm3", "key_state", "locked");
+	world_assert_state(w, "vm7", "key_state", "ok");
 	assert_ok(vmm_unlock(w->m, (const char *[]){ "vm7" }, 1, NULL, &out, &err), &err);
 	assert_true(json_is_true(json_object_get(json_array_get(json_object_get(out, "results"), 0), "ok")));
 	json_decref(out);
@@ -573,8 +458,8 @@ static void test_keys(void **state)
 	char id[VMC_UUID_STR];
 	json_t *o;
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	o = vmm_key_show(w->m, "kms/key-1", &err);
 	assert_non_null(o);
 	assert_string_equal(json_string_value(json_object_get(o, "state")), "Active");
@@ -593,8 +478,8 @@ static void test_moved(void **state)
 	struct world *w = *state;
 	char id[VMC_UUID_STR], to[PATH_MAX], path[PATH_MAX + 32], command[3 * PATH_MAX];
 
-	make_vm(w, "web", id);
-	make_disk(w, "web", "root", NULL);
+	world_vm(w, "web", id);
+	world_disk(w, "web", "root", NULL);
 	snprintf(to, sizeof(to), "%s/sub", w->dir);
 	mkdir(to, 0700);
 	snprintf(path, sizeof(path), "%s/web.vmcrypt", to);
@@ -604,11 +489,11 @@ static void test_moved(void **state)
 	snprintf(command, sizeof(command), "rm %s/web*", w->dir);
 	assert_int_equal(system(command), 0);
 	assert_ok(vmm_register(w->m, path, false, id, &err), &err);
-	assert_state(w, id, "bundle", path);
+	world_assert_state(w, id, "bundle", path);
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
 }
 
-#define t(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define t(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
 {

@@ -14,6 +14,7 @@
 #include "device.h"
 #include "mock_host.h"
 #include "mock_luks.h"
+#include "mock_platform.h"
 
 #define SECTOR 4096
 
@@ -129,4 +130,47 @@ int dm_backing(const char *name, char *out, size_t n, struct vmc_error *err)
 		return vmc_fail(err, VMC_ENOENT, "no mapping '%s'", name);
 	snprintf(out, n, "%s", m->path);
 	return 0;
+}
+
+void device_of_mapping(const char *name, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%.4000s/dm/%s", mock->dir, name);
+}
+
+bool platform_is_real(void)
+{
+	return false;
+}
+
+struct vmk *platform_kernel(void)
+{
+	return NULL;
+}
+
+void platform_reboot(void)
+{
+	size_t i;
+
+	memset(mock->mounts, 0, sizeof(mock->mounts));
+	for (i = 0; i < MOCK_MAPS; i++) {
+		mock->maps[i].busy = false;
+		if (mock->maps[i].name[0] && dm_crypt_close(mock->maps[i].name, NULL))
+			abort();
+	}
+	mock->n_keks = 0;
+	memset(mock->deks, 0, sizeof(mock->deks));
+}
+
+void platform_hold(const char *mapping, bool hold)
+{
+	map_find(mapping)->busy = hold;
+}
+
+size_t platform_mappings(void)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < MOCK_MAPS; i++)
+		n += mock->maps[i].name[0] != 0;
+	return n;
 }

@@ -71,8 +71,8 @@ extern const char *const mock_providers[MOCK_PROVIDERS];
 /* Map DIR/mock.host, made when missing. */
 void mock_attach(const char *dir);
 void mock_detach(void);
-/* The host went down and came up again: keys, mappings and mounts are gone, files are not. */
-void mock_reboot(void);
+/* Crash points that this process has passed. */
+unsigned long mock_crashpoints(void);
 struct mock_key *mock_key_find(const char *provider, const char *id);
 
 #endif

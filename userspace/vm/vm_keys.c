@@ -94,6 +94,37 @@ void keys_clear(struct key_set *s)
 	memset(s, 0, sizeof(*s));
 }
 
+int keys_ensure(struct vmm *m, const char *kek_id, struct vmc_error *err)
+{
+	struct key_set s = { 0 };
+	int r;
+
+	r = keys_add(&s, kek_id, err);
+	if (!r)
+		r = keys_fetch(m, &s, err);
+	if (!r && s.needs[0].code) {
+		r = s.needs[0].code;
+		if (err)
+			*err = s.needs[0].err;
+	}
+	keys_clear(&s);
+	return r;
+}
+
+int keys_ensure_volume(struct vmm *m, const struct bundle_volume *v, struct vmc_error *err)
+{
+	struct key_set s = { 0 };
+	int r;
+
+	r = keys_add(&s, v->kek_id, err);
+	if (!r)
+		r = keys_fetch(m, &s, err);
+	if (!r)
+		r = keys_check(&s, v, err);
+	keys_clear(&s);
+	return r;
+}
+
 /* Not a matter of keys: says nothing about whether the VM is locked. */
 static bool own_fault(int code)
 {

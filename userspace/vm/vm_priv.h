@@ -107,6 +107,9 @@ int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err);
 /* Is the KEK of @v there, and the right one? */
 int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err);
 void keys_clear(struct key_set *s);
+/* Just this one, or the one of @v, which must be the right one. */
+int keys_ensure(struct vmm *m, const char *kek_id, struct vmc_error *err);
+int keys_ensure_volume(struct vmm *m, const struct bundle_volume *v, struct vmc_error *err);
 
 /*
  * The VM key: fetch it, check the bundle with it, mark the VM locked or not.
@@ -124,6 +127,7 @@ int vm_load(struct vmm *m, struct vm *vm, bool all, struct vmc_error *err);
 /* ---- job.c: the journal ---------------------------------------------------- */
 
 #define JOB_VM_CREATE		"vm-create"
+#define JOB_VM_REBUILD		"vm-rebuild"
 #define JOB_DISK_CREATE		"disk-create"
 #define JOB_DISK_ENCRYPT	"disk-encrypt"
 #define JOB_RECRYPT_DEEP	"recrypt-deep"
@@ -150,6 +154,8 @@ int job_make_kek(struct vmm *m, struct inv_job *job, const char *provider, const
 		 const char *volume, char id[VMK_KEK_ID_MAX + 1], struct vmc_error *err);
 /* Undone: remember the KEK that the job made, for somebody to remove; and drop the job. */
 int job_end_undone(struct vmm *m, struct inv_job *job, const char *why, struct vmc_error *err);
+/* What is known of a KEK whose making was cut short goes to "key list". Not saved. */
+int job_settle_kek(struct vmm *m, struct inv_job *job, struct vmc_error *err);
 /* @id is not used by any VM any more, or never was: a note for "key list", part of the caller's transaction. */
 int job_note_key(struct vmm *m, const char *id, const char *why, struct vmc_error *err);
 /* A bundle of this host uses it. */
@@ -172,8 +178,8 @@ struct job_kind {
 		      struct vmc_error *err);
 	int (*abandon)(struct vmm *m, struct vm *vm, struct inv_job *job, struct vmc_error *err);
 };
-extern const struct job_kind job_kind_vm_create, job_kind_disk_create, job_kind_disk_encrypt,
-	job_kind_recrypt_deep, job_kind_recrypt_shallow;
+extern const struct job_kind job_kind_vm_create, job_kind_vm_rebuild, job_kind_disk_create,
+	job_kind_disk_encrypt, job_kind_recrypt_deep, job_kind_recrypt_shallow;
 int jobs_recover(struct vmm *m, struct vmc_error *err);
 
 /* ---- manager_make.c: a new volume, journalled -------------------------------- */
