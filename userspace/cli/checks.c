@@ -16,14 +16,18 @@ void finding_add(json_t *list, const char *check, enum finding result, const cha
 		 const char *fmt, ...)
 {
 	static const char *const names[] = { "ok", "warn", "fail" };
-	char text[1024];
+	char *text;
 	va_list ap;
+	int r;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	r = vasprintf(&text, fmt, ap);
 	va_end(ap);
+	if (r < 0)
+		return;
 	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "result",
 					      names[result], "text", text, "fix", fix));
+	free(text);
 }
 
 size_t findings_count(const json_t *list, const char *result)
@@ -92,7 +96,7 @@ static void check_module(json_t *list, const char *root, const char *release)
 
 	if (there(root, "/sys/module/vmcrypt")) {
 		if (!first_line(root, "/sys/module/vmcrypt/version", version, sizeof(version)))
-			strcpy(version, "without a version");
+			snprintf(version, sizeof(version), "not known");
 		finding_add(list, "module", FIND_OK, "", "vmcrypt is loaded, version %s", version);
 	} else if (in_index(root, release, "modules.dep", "vmcrypt")) {
 		finding_add(list, "module", FIND_FAIL, "modprobe vmcrypt",
@@ -137,8 +141,9 @@ static bool best_driver(const char *root, const char *algorithm, struct driver *
 		if (sscanf(line, "name : %127s", value) == 1) {
 			match = !strcmp(value, algorithm);
 		} else if (sscanf(line, "driver : %127s", value) == 1) {
-			strcpy(d.name, value);
-		} else if (match && sscanf(line, "priority : %ld", &d.priority) == 1) {
+			snprintf(d.name, sizeof(d.name), "%s", value);
+		} else if (match && sscanf(line, "priority : %127s", value) == 1) {
+			d.priority = strtol(value, NULL, 10);
 			if (!found || d.priority > best->priority)
 				*best = d;
 			found = true;

@@ -28,7 +28,7 @@ static void sort_words(struct typed *t, char *const *words, size_t n)
 
 		if (t->open != OPT__N) {
 			t->open = OPT__N;
-		} else if (strncmp(w, "--", 2)) {
+		} else if (strncmp(w, "--", 2) != 0) {
 			if (t->n < ARRAY_SIZE(t->words))
 				t->words[t->n++] = w;
 		} else {

@@ -61,7 +61,7 @@ static bool check_daemon(struct cli *c, json_t *list)
 		add_error(c, list, "daemon", FIND_FAIL);
 		return false;
 	}
-	if (strcmp(version, VMC_VERSION))
+	if (strcmp(version, VMC_VERSION) != 0)
 		finding_add(list, "daemon", FIND_WARN, "systemctl restart vmcryptd",
 			    "vmcryptd is version %s, this is %s", version, VMC_VERSION);
 	else
@@ -164,7 +164,7 @@ static void check_vms(struct cli *c, json_t *list)
 	json_array_foreach(vms, i, vm) {
 		const char *state = json_string_value(json_object_get(vm, "key_state"));
 
-		if (state && strcmp(state, "ok") && !bad++)
+		if (state && strcmp(state, "ok") != 0 && !bad++)
 			snprintf(fix, sizeof(fix), "vmcrypt vm show %s; vmcrypt vm unlock --all",
 				 json_string_value(json_object_get(vm, "name")) ?: "VM");
 	}

@@ -131,7 +131,7 @@ static void print_all(FILE *f)
 	for (i = 0; i < n_verbs; i++) {
 		len = strcspn(verbs[i].pattern, " ");
 		/* a blank line between families, none between single verbs */
-		if (!i || ((len != last || strncmp(verbs[i].pattern, verbs[i - 1].pattern, len)) &&
+		if (!i || ((len != last || strncmp(verbs[i].pattern, verbs[i - 1].pattern, len) != 0) &&
 			   (verbs[i].pattern[len] || verbs[i - 1].pattern[last])))
 			fputc('\n', f);
 		last = len;

@@ -18,7 +18,7 @@
 static void set_locale(void)
 {
 	setlocale(LC_CTYPE, "");
-	if (strcmp(nl_langinfo(CODESET), "UTF-8"))
+	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 }
 
@@ -27,7 +27,7 @@ static int check_utf8(int argc, char **argv, struct vmc_error *err)
 {
 	int i;
 
-	for (i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		json_t *s = json_string(argv[i]);
 
 		if (!s)

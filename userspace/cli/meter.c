@@ -16,7 +16,7 @@ void meter_update(struct meter *m, const char *phase, uint64_t done, uint64_t to
 
 	if (total && done > total)
 		done = total;
-	if (!m->started || strcmp(m->phase, phase) || done < m->last_done) {
+	if (!m->started || strcmp(m->phase, phase) != 0 || done < m->last_done) {
 		snprintf(m->phase, sizeof(m->phase), "%s", phase);
 		m->rate = 0;
 		m->started = true;

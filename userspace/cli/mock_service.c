@@ -338,7 +338,7 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		return reply(m, "{\"id\":\"kms1/42\",\"cached\":true,\"state\":\"Active\"}");
 	if (!strcmp(member, "RemoveKey")) {
 		sd_bus_message_read(m, "s", &first);
-		if (strcmp(first, "kms1/42"))
+		if (strcmp(first, "kms1/42") != 0)
 			return sd_bus_reply_method_return(m, "");
 		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.Busy",
 						  "key 'kms1/42' is in use by VM 'web1'\nHint: add --force");

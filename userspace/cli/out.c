@@ -13,7 +13,7 @@ bool out_colour(FILE *f)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return isatty(fileno(f)) && !(no && *no) && term && strcmp(term, "dumb");
+	return isatty(fileno(f)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
 void out_json(const json_t *value)

@@ -3,9 +3,11 @@
 #ifndef VMC_CLI_PEM_H
 #define VMC_CLI_PEM_H
 
+#include <stddef.h>
+
 #include "../lib/error.h"
 
-#define PEM_MAX	(256 * 1024)
+#define PEM_MAX	((size_t)256 * 1024)
 
 /*
  * Read @path, which must have a "-----BEGIN ...@what-----" line: "CERTIFICATE"

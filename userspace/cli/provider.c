@@ -14,7 +14,7 @@
 /* An object path that is not there means a provider that is not there. */
 int provider_fail(struct cli *c, const char *name, int r)
 {
-	if (r != VMC_ENOENT || strncmp(c->err.text, "vmcryptd knows no such object", 29))
+	if (r != VMC_ENOENT || strncmp(c->err.text, "vmcryptd knows no such object", 29) != 0)
 		return r;
 	vmc_fail(&c->err, VMC_ENOENT, "there is no provider '%s'", name);
 	vmc_hint(&c->err, "'vmcrypt provider list' shows them; 'vmcrypt provider add kmip %s --server HOST' adds it",

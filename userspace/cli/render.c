@@ -273,7 +273,7 @@ static void label(const char *key, char *out, size_t n)
 		first = false;
 		key += len + (key[len] == '_');
 	}
-	if (islower((unsigned char)out[0]) && strncmp(out, "dm-crypt", 8))
+	if (islower((unsigned char)out[0]) && strncmp(out, "dm-crypt", 8) != 0)
 		out[0] = (char)toupper((unsigned char)out[0]);
 }
 
@@ -295,10 +295,11 @@ static size_t union_columns(const json_t *list, struct column cols[COLUMNS_MAX],
 	}
 	json_array_foreach(rows, i, row) {
 		json_object_foreach((json_t *)row, key, v) {
-			for (j = 0; j < n && strcmp(cols[j].key, key); j++)
+			for (j = 0; j < n && strcmp(cols[j].key, key) != 0; j++)
 				;
 			if (j < n || n == COLUMNS_MAX)
 				continue;
+			memset(headers[n], 0, sizeof(headers[n]));
 			label(key, headers[n], sizeof(headers[n]));
 			for (j = 0; headers[n][j]; j++)
 				headers[n][j] = (char)toupper((unsigned char)headers[n][j]);
@@ -347,7 +348,7 @@ static int render_block(FILE *f, const json_t *v, int indent)
 /* The lines with one value each, aligned. */
 static size_t label_width(const json_t *object)
 {
-	char text[80];
+	char text[80] = "";
 	const char *key;
 	size_t width = 0;
 	json_t *v;
@@ -363,7 +364,7 @@ static size_t label_width(const json_t *object)
 int render_object(FILE *f, const json_t *object, int indent)
 {
 	size_t width = label_width(object);
-	char text[80], *value;
+	char text[80] = "", *value;
 	const char *key;
 	json_t *v;
 	int r = 0;

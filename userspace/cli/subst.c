@@ -31,7 +31,7 @@ static size_t match(const char *p, const json_t *on, const char **value, struct 
 			vmc_fail(err, VMC_EPROTO, "vmcryptd did not say where home is");
 		return 6;
 	}
-	if (strncmp(p, "{disk:", 6))
+	if (strncmp(p, "{disk:", 6) != 0)
 		return 0;
 	end = strchr(p, '}');
 	if (!end || end - p - 6 >= (ptrdiff_t)sizeof(name))
@@ -120,7 +120,7 @@ static int add_disk(char **env, size_t *n, char *s, const char *disk, struct vmc
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");
 	len = strcspn(s, "=") + 1;
 	for (i = 0; i < *n; i++) {
-		if (strncmp(env[i], s, len))
+		if (!env[i] || strncmp(env[i], s, len) != 0)
 			continue;
 		vmc_fail(err, VMC_EINVAL, "disk '%s' and another one both become %.*s", disk,
 			 (int)len - 1, s);

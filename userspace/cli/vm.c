@@ -241,7 +241,7 @@ static int refuse_if_on(struct cli *c, const char *path)
 	VMC_CLEANUP(free_string) char *power = NULL;
 	int r = bus_property(c, path, IFACE_VM, "Power", &power);
 
-	if (r || strcmp(power, "on"))
+	if (r || strcmp(power, "on") != 0)
 		return r;
 	vmc_fail(&c->err, VMC_ESTATE, "VM '%s' is on already, so --exec would power off what others use",
 		 c->operands[0]);

@@ -150,7 +150,7 @@ static void adopt(struct waiter *w, const char *path, const struct job_state *s)
 	const char *self;
 
 	if (w->job || !s->sender || sd_bus_get_unique_name(w->c->bus, &self) < 0 ||
-	    strcmp(s->sender, self))
+	    strcmp(s->sender, self) != 0)
 		return;
 	w->job = strdup(path);
 	w->operation = s->operation ? strdup(s->operation) : NULL;
@@ -203,7 +203,7 @@ static int on_job_changed(sd_bus_message *m, void *data, sd_bus_error *e)
 	struct job_state s;
 
 	(void)e;
-	if (!path || sd_bus_message_read_basic(m, 's', &iface) < 0 || strcmp(iface, IFACE_JOB))
+	if (!path || sd_bus_message_read_basic(m, 's', &iface) < 0 || strcmp(iface, IFACE_JOB) != 0)
 		return 0;
 	if (!w->job)
 		ask_job(w, path);
@@ -220,7 +220,7 @@ static int on_object_added(sd_bus_message *m, void *data, sd_bus_error *e)
 
 	(void)e;
 	if (sd_bus_message_read_basic(m, 'o', &path) < 0 ||
-	    strncmp(path, BUS_JOBS "/", strlen(BUS_JOBS "/")) ||
+	    strncmp(path, BUS_JOBS "/", strlen(BUS_JOBS "/")) != 0 ||
 	    sd_bus_message_enter_container(m, 'a', "{sa{sv}}") < 0)
 		return 0;
 	while (sd_bus_message_enter_container(m, 'e', "sa{sv}") > 0) {
@@ -334,7 +334,7 @@ static const char *pending_job(const json_t *jobs)
 	size_t i;
 
 	json_array_foreach(jobs, i, job)
-		if (strcmp(json_string_value(json_object_get(job, "state")) ?: "pending", "running"))
+		if (strcmp(json_string_value(json_object_get(job, "state")) ?: "pending", "running") != 0)
 			id = json_string_value(json_object_get(job, "id")) ?: id;
 	return id;
 }
