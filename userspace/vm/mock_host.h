@@ -62,7 +62,6 @@ struct mock_host {
 	bool unreachable[MOCK_PROVIDERS];	/* "kms", "kms2" */
 	bool renamed;				/* "kms" is not configured */
 	unsigned int gets;			/* requests to providers */
-	bool no_mkfs;
 };
 
 extern struct mock_host *mock;
