@@ -79,6 +79,19 @@ daemon_log()
 	[ "$TAP_FAILED" = 0 ] || diag "$(tail -n 30 "$DAEMON_LOG")"
 }
 
+# said WHAT PATTERN: the command before this one also printed that.
+said()
+{
+	if grep -q -E -e "$2" "$OUT"; then
+		ok "$1"
+		return 0
+	fi
+	not_ok "$1"
+	diag "(wanted: $2)"
+	diag "$(tail -n 20 "$OUT")"
+	return 1
+}
+
 kms_start()
 {
 	"$LAB_TREE/tools/lab" pykmip start "$KMS" "$@" >>"$WORK/kms.out" 2>&1
@@ -143,7 +156,9 @@ finds()
 	grep -q -a -F -e "$1" "$2"
 }
 
+# finds_not TEXT FILE: the file can be read, and has no TEXT
 finds_not()
 {
-	! finds "$@"
+	finds "$@"
+	[ $? = 1 ]
 }

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 
+NETLINK_GENERIC = 16
 GENL_ID_CTRL = 16
 
 
@@ -13,7 +14,7 @@ def netlink(secret):
     # to the controller of generic netlink, as an attribute that it does not know
     attr = struct.pack("=HH", 4 + len(secret), 0x3ff) + secret
     body = struct.pack("=BBH", 0xff, 1, 0) + attr
-    s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_GENERIC)
+    s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
     s.bind((0, 0))
     s.send(struct.pack("=IHHII", 16 + len(body), GENL_ID_CTRL, 5, 1, 0) + body)
 
