@@ -12,6 +12,7 @@
 
 #define REQUEST_FIXED	1024	/* header with credentials */
 #define REQUEST_ITEM	1024	/* no item of ours is longer, ids and names included */
+#define SETTLE_MS	300
 #define LOCATE_MAX	65536	/* ids in one reply */
 #define SECRET_REPLY	(256u << 10)	/* a reply with keys is never longer: it goes to the secure heap */
 
@@ -248,6 +249,14 @@ static bool version_refused(const struct kmip_client *c)
 	}
 }
 
+/* How long a server that hung up may take to say why. */
+static uint64_t settle_until(uint64_t deadline)
+{
+	uint64_t t = vmc_now_ms() + SETTLE_MS;
+
+	return t < deadline ? t : deadline;
+}
+
 /*
  * Discover Versions must itself be sent in some version. Servers that do not
  * know it answer with an error, often in KMIP 1.0, or hang up.
@@ -267,6 +276,8 @@ static int negotiate(struct kmip_client *c, uint64_t deadline, struct vmc_error 
 		c->version = ask[i];
 		if (!c->tls)
 			rc = connect_server(c, deadline, err);
+		if (!rc && hung_up)
+			rc = tls_settle(c->tls, settle_until(deadline), err);
 		if (!rc)
 			rc = begin(c, 1, false, err);
 		if (rc)

@@ -556,6 +556,22 @@ void tls_close(struct tls *t)
 	free(t);
 }
 
+int tls_settle(struct tls *t, uint64_t until, struct vmc_error *err)
+{
+	char c;
+	int rc, want;
+
+	for (;;) {
+		ERR_clear_error();
+		rc = SSL_peek(t->ssl, &c, 1);
+		want = SSL_get_error(t->ssl, rc);
+		if (rc == 1 || (want == SSL_ERROR_WANT_READ && net_wait(t->fd, POLLIN, until)))
+			return 0;
+		if (want != SSL_ERROR_WANT_READ)
+			return fail_ssl(t, want, errno, "right after the TLS handshake", err);
+	}
+}
+
 int tls_write(struct tls *t, const void *buf, size_t n, uint64_t deadline, struct vmc_error *err)
 {
 	const uint8_t *p = buf;

@@ -38,6 +38,12 @@ int tls_open(struct tls_context *ctx, const char *host, uint16_t port, uint64_t 
 	     uint64_t deadline, struct tls **t, struct vmc_error *err);
 void tls_close(struct tls *t);
 
+/*
+ * Wait until @until at most for what the server says by itself: a TLS 1.3
+ * server refuses a certificate only after the handshake, and what it says then
+ * is lost when a request is under way already. 0 when it says nothing.
+ */
+int tls_settle(struct tls *t, uint64_t until, struct vmc_error *err);
 /* All @n bytes. VMC_EUNREACH when the other side closes; VMC_ETRUST when it refuses our certificate only now (TLS 1.3). */
 int tls_write(struct tls *t, const void *buf, size_t n, uint64_t deadline, struct vmc_error *err);
 int tls_read(struct tls *t, void *buf, size_t n, uint64_t deadline, struct vmc_error *err);
