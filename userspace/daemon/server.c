@@ -137,7 +137,7 @@ static void log_module(struct server *s)
 			   "the kernel module vmcrypt %s is there", s->api.backend->info.module_version);
 	else
 		event_tell(&s->api, "module-gone", VMC_MSG_MODULE_GONE, NULL, NULL,
-			   "the kernel module vmcrypt is not loaded: %s", s->api.backend->no_module.text);
+			   "%s", s->api.backend->no_module.text);
 }
 
 static void log_change(struct server *s)

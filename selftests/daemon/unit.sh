@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# unit.sh - vmcryptd under systemd in a real host with the module: the hardened
+# unit lets it work, a restart leaves mappings alone, polkit decides for others.
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd -P)
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+# shellcheck source=../../tools/lab.d/guest/lib.sh
+. "$LAB_LIB"
+
+check()
+{
+	local what=$1
+	shift
+	if "$@" >/tmp/seen 2>&1; then
+		ok "$what"
+	else
+		diag "$(cat /tmp/seen)"
+		not_ok "$what"
+	fi
+}
+
+call=(busctl --timeout=60)
+manager=("${call[@]}" call org.vmcrypt1 /org/vmcrypt1 org.vmcrypt1.Manager)
+property=("${call[@]}" get-property org.vmcrypt1 /org/vmcrypt1 org.vmcrypt1.Manager)
+
+is()
+{
+	[ "$("${@:2}")" = "$1" ]
+}
+
+plan
+
+check "the tree installs" lab_install
+check "enable --now returns when vmcryptd is ready" systemctl enable --now vmcryptd.service
+check "it is active" is active systemctl is-active vmcryptd.service
+check "its status tells what it has" grep -q "key providers" <(systemctl show -P StatusText vmcryptd.service)
+check "the module is seen through the unit's walls" is "b true" "${property[@]}" ModuleLoaded
+check "calls are answered" "${manager[@]}" ListVMs
+
+# A mapping that is none of ours stands for those of running VMs: ours need keys.
+truncate -s 16M /srv/vms/stand-in.img
+loop=$(losetup --show -f /srv/vms/stand-in.img)
+dmsetup create vmcrypt-stand-in --table "0 32768 linear $loop 0"
+at_exit losetup -d "$loop"
+at_exit dmsetup remove vmcrypt-stand-in
+
+before=$(systemctl show -P MainPID vmcryptd.service)
+check "restart" systemctl restart vmcryptd.service
+check "it is another process" test "$(systemctl show -P MainPID vmcryptd.service)" != "$before"
+check "the mapping is still there" dmsetup info vmcrypt-stand-in
+check "and so is the runtime folder" test -d /run/vmcrypt
+
+check "reload" systemctl reload vmcryptd.service
+check "calls are answered after it" "${manager[@]}" ListVMs
+check "stop" systemctl stop vmcryptd.service
+check "it ended well" is success systemctl show -P Result vmcryptd.service
+check "a call starts it (activation)" "${manager[@]}" ListVMs
+check "so it is active again" is active systemctl is-active vmcryptd.service
+
+# ---- the journal -----------------------------------------------------------------
+
+ready=$(sed -n 's/#define VMC_MSG_DAEMON_READY[ \t]*"\(.*\)"/\1/p' "$LAB_TREE/userspace/lib/events.h")
+journalctl --sync
+check "the journal has its MESSAGE_ID" grep -q "is ready" <(journalctl -q -o cat "MESSAGE_ID=$ready")
+check "and the catalog explains it" grep -q "has read the inventory" <(journalctl -q -x "MESSAGE_ID=$ready")
+
+# ---- polkit ------------------------------------------------------------------------
+
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+lab_polkit
+if "${nobody[@]}" "${manager[@]}" UnlockVMs as 0 >/tmp/refused 2>&1; then
+	not_ok "nobody may not unlock"
+else
+	diag "$(cat /tmp/refused)"
+	check "nobody may not unlock, and is told which action that takes" grep -q "org.vmcrypt1.register-vm" /tmp/refused
+fi
+mkdir -p /etc/polkit-1/rules.d
+cat >/etc/polkit-1/rules.d/50-test.rules <<-'RULE'
+	polkit.addRule(function (action, subject) {
+		if (action.id == "org.vmcrypt1.read" && subject.user == "nobody" && action.lookup("method") == "ListVMs")
+			return polkit.Result.YES;
+	});
+RULE
+check "a rule of the administrator lets nobody look" wait_for 20 "${nobody[@]}" "${manager[@]}" ListVMs
+check "at what it names, and at nothing else" \
+	bash -c '! "$@"' - "${nobody[@]}" "${manager[@]}" ListKeys
+
+# ---- what the walls keep out ----------------------------------------------------------
+
+pid=$(systemctl show -P MainPID vmcryptd.service)
+check "no core dumps" grep -q 'core file size  *0  *0' "/proc/$pid/limits"
+# DAC_OVERRIDE 1, FOWNER 3, NET_ADMIN 12, IPC_LOCK 14, SYS_ADMIN 21
+check "the capabilities are those of the unit" grep -q '^CapBnd:[[:space:]]*000000000020500a$' "/proc/$pid/status"
+check "seccomp is on" grep -q '^Seccomp:.*2' "/proc/$pid/status"
+
+# ---- the module goes and comes --------------------------------------------------------
+
+if rmmod vmcrypt 2>/tmp/seen; then
+	check "without the module, vmcryptd says so" wait_for 20 is "b false" "${property[@]}" ModuleLoaded
+	modprobe vmcrypt 2>/dev/null || insmod "$(find "$LAB_BUILD" /lib/modules -name vmcrypt.ko 2>/dev/null | head -n 1)"
+	check "and takes it up by itself when it is back" wait_for 20 is "b true" "${property[@]}" ModuleLoaded
+else
+	diag "$(cat /tmp/seen)"
+	not_ok "the module can be unloaded when nothing uses it"
+fi
+
+done_testing
