@@ -326,9 +326,10 @@ static bool one_point(const struct scenario *s, enum after after, unsigned int a
 /* VMC_CRASH_EVERY=N: a sample, each Nth point, for hosts where a round takes long. */
 static unsigned int every(void)
 {
-	const char *n = getenv("VMC_CRASH_EVERY");
+	const char *text = getenv("VMC_CRASH_EVERY");
+	unsigned long n = text ? strtoul(text, NULL, 10) : 0;
 
-	return n && atoi(n) > 0 ? (unsigned int)atoi(n) : 1;
+	return n && n < POINTS_MAX ? (unsigned int)n : 1;
 }
 
 static void all_points(const struct scenario *s)

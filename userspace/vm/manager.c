@@ -18,6 +18,16 @@ static struct vm *find_id(struct vmm *m, const vmc_uuid *id)
 	return NULL;
 }
 
+static struct vm *find_bundle(struct vmm *m, const char *path)
+{
+	size_t i;
+
+	for (i = 0; m->vms && i < m->n; i++)
+		if (!strcmp(m->vms[i]->bundle, path))
+			return m->vms[i];
+	return NULL;
+}
+
 static int find(struct vmm *m, const char *ref, struct vm **vm, struct vmc_error *err)
 {
 	struct vm *found = NULL;
@@ -102,7 +112,6 @@ void vm_set_job(struct vmm *m, struct vm *vm, const char *job, const char *what)
 static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	struct vm **more, *same = find_id(m, &vm->uuid);
-	size_t i;
 
 	if (same) {
 		vmc_fail(err, VMC_EEXIST, "a VM %s is registered already: '%s', bundle '%s'", same->id,
@@ -110,10 +119,10 @@ static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 		vmc_hint(err, "'vmcrypt vm unregister %s' first, if that one is gone for good", same->id);
 		return VMC_EEXIST;
 	}
-	for (i = 0; i < m->n; i++)
-		if (!strcmp(m->vms[i]->bundle, vm->bundle))
-			return vmc_fail(err, VMC_EEXIST, "the bundle '%s' is that of the registered VM '%s' (%s)",
-					vm->bundle, m->vms[i]->row.name, m->vms[i]->id);
+	same = find_bundle(m, vm->bundle);
+	if (same)
+		return vmc_fail(err, VMC_EEXIST, "the bundle '%s' is that of the registered VM '%s' (%s)",
+				vm->bundle, same->row.name, same->id);
 	more = realloc(m->vms, (m->n + 1) * sizeof(*more));
 	if (!more)
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");

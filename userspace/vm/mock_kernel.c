@@ -13,6 +13,9 @@
 
 #define KEYRING 4242
 
+/* version 1, AES-256-GCM, two reserved bytes */
+static const uint8_t format[4] = { 1, 1, 0, 0 };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct mock_kek *kek_find(const char *id)
@@ -60,7 +63,7 @@ static size_t aad(const char *kek_id, const vmc_uuid *vm, const char *volume, ui
 {
 	size_t n = 4;
 
-	memcpy(out, "\1\1\0\0", 4);
+	memcpy(out, format, sizeof(format));
 	memcpy(out + n, kek_id, strlen(kek_id) + 1);
 	n += strlen(kek_id) + 1;
 	memcpy(out + n, vm->b, sizeof(vm->b));
@@ -94,7 +97,7 @@ static void wrap(const struct mock_kek *k, const vmc_uuid *vm, const char *volum
 	uint8_t ad[512];
 	size_t n = aad(k->id, vm, volume, ad);
 
-	memcpy(out, "\1\1\0\0", 4);
+	memcpy(out, format, sizeof(format));
 	RAND_bytes(out + 4, 12);
 	gcm(1, k->key, out + 4, ad, n, dek, out + 16, out + 80);
 }
@@ -109,7 +112,7 @@ static int unwrap(const char *kek_id, const vmc_uuid *vm, const char *volume, co
 		return VMC_ENOKEY;
 	kcv_of(k->key, kcv);
 	memcpy(tag, wrapped + 80, sizeof(tag));
-	if (memcmp(wrapped, "\1\1\0\0", 4) ||
+	if (memcmp(wrapped, format, sizeof(format)) ||
 	    !gcm(0, k->key, wrapped + 4, ad, aad(kek_id, vm, volume, ad), wrapped + 16, dek, tag))
 		return vmc_fail(err, VMC_EAUTH, "the wrapped DEK is not authentic");
 	return 0;

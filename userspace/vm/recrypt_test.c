@@ -140,7 +140,7 @@ static void test_encrypt_no_space(void **state)
 	world_vm(w, "web", id);
 	d.source = test_path(w->dir, "huge.img");
 	test_write_text(d.source, "x");
-	assert_int_equal(truncate(d.source, 1ll << 42), 0);
+	assert_int_equal(truncate(d.source, 1LL << 42), 0);
 	assert_code(vmm_disk_encrypt(w->m, id, &d, NULL, &err), VMC_ENOSPC, &err);
 	assert_contains(err.text, "are missing");
 }

@@ -76,7 +76,7 @@ int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vm
 	struct kek_need key;
 
 	snprintf(key.id, sizeof(key.id), "%s", v->kek_id);
-	need = bsearch(&key, s->needs, s->n, sizeof(*s->needs), by_id);
+	need = s->n ? bsearch(&key, s->needs, s->n, sizeof(*s->needs), by_id) : NULL;
 	if (!need)
 		return vmc_fail(err, VMC_EINTERNAL, "key '%s' was not asked for", v->kek_id);
 	if (!need->code)
