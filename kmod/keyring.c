@@ -818,7 +818,7 @@ static int dek_unwrap(const struct vmcrypt_kek *kek,
  * @extack: receives the reason of a refusal
  *
  * Return: 0, -ENOKEY when the KEK is not cached, -EINVAL for a DEK that is no
- * key for XTS, or a negative errno of the crypto API.
+ * key for XTS, -EINTR, or a negative errno of the crypto API.
  */
 int vmcrypt_dek_wrap(const struct vmcrypt_bind *bind, const u8 *dek,
 		     u8 wrapped[VMCRYPT_WRAPPED_LEN], u8 kcv[VMCRYPT_KCV_LEN],
@@ -833,6 +833,9 @@ int vmcrypt_dek_wrap(const struct vmcrypt_bind *bind, const u8 *dek,
 		NL_SET_ERR_MSG(extack, "halves of the DEK are the same, which XTS must not have");
 		return -EINVAL;
 	}
+	ret = vmcrypt_wrap_ready();
+	if (ret)
+		return ret;
 
 	mutex_lock(&tables_lock);
 	kek = kek_need(bind->kek_id, extack);
@@ -1024,7 +1027,7 @@ static void dek_follow(const struct vmcrypt_bind *bind, const u8 *bytes,
  * When this very DEK is loaded it is a user of the new KEK from now on.
  *
  * Return: 0, -ENOKEY when one of the KEKs is not cached, the errors of
- * vmcrypt_unwrap(), or a negative errno of the crypto API.
+ * vmcrypt_unwrap(), -EINTR, or a negative errno of the crypto API.
  */
 int vmcrypt_dek_rewrap(const struct vmcrypt_bind *bind, const char *new_id,
 		       const u8 from[VMCRYPT_WRAPPED_LEN],
@@ -1037,6 +1040,9 @@ int vmcrypt_dek_rewrap(const struct vmcrypt_bind *bind, const char *new_id,
 	int ret;
 
 	new_bind.kek_id = new_id;
+	ret = vmcrypt_wrap_ready();
+	if (ret)
+		return ret;
 	dek = kmalloc(VMCRYPT_DEK_LEN, GFP_KERNEL);
 	if (!dek)
 		return -ENOMEM;

@@ -180,6 +180,19 @@ int vmcrypt_wrap_nonce(struct crypto_aead *aead,
 }
 
 /**
+ * vmcrypt_wrap_ready - wait until nonces are random
+ *
+ * Early at boot they may not be, and a predictable nonce may repeat. To be
+ * called before vmcrypt_wrap(), without locks.
+ *
+ * Return: 0, or -EINTR when a signal came first.
+ */
+int vmcrypt_wrap_ready(void)
+{
+	return wait_for_random_bytes() ? -EINTR : 0;
+}
+
+/**
  * vmcrypt_wrap - wrap a DEK under a KEK
  * @aead: cipher of the KEK
  * @bind: what to bind the DEK to; all names valid
@@ -192,12 +205,7 @@ int vmcrypt_wrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
 		 const u8 *dek, u8 wrapped[VMCRYPT_WRAPPED_LEN])
 {
 	u8 nonce[VMCRYPT_NONCE_LEN];
-	int ret;
 
-	/* Helpers may start early; a predictable nonce may repeat. */
-	ret = wait_for_random_bytes();
-	if (ret)
-		return ret;
 	get_random_bytes(nonce, sizeof(nonce));
 	return vmcrypt_wrap_nonce(aead, bind, nonce, dek, wrapped);
 }

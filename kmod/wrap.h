@@ -26,6 +26,7 @@ struct vmcrypt_bind {
 struct crypto_aead *vmcrypt_aead_new(const u8 *kek);
 int vmcrypt_gcm(struct crypto_aead *aead, bool seal, const u8 *nonce, u8 *buf,
 		size_t aad_len, size_t len);
+int vmcrypt_wrap_ready(void);
 int vmcrypt_wrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
 		 const u8 *dek, u8 wrapped[VMCRYPT_WRAPPED_LEN]);
 int vmcrypt_wrap_nonce(struct crypto_aead *aead,

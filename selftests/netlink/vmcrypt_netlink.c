@@ -3,7 +3,10 @@
  * The netlink face of the module, on the real module, as root:
  *
  *	vmcrypt_netlink				all tests, TAP on stdout
- *	vmcrypt_netlink --fuzz COUNT [SEED]	random requests
+ *	vmcrypt_netlink --fuzz COUNT [SEED [FAULTS]]
+ *						random requests; FAULTS, see
+ *						failslab.sh, is debugfs' folder
+ *						that makes allocations fail
  *
  * Starts and ends with no KEK and no VM in the kernel.
  */
@@ -1082,6 +1085,70 @@ static void test_reload(void)
 	tap_ok(done == 10, "the module goes with KEKs and VMs, and comes empty, 10 times");
 }
 
+#define TRACING	"/sys/kernel/tracing/"
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* Is @bytes in @text, as it is or in hexadecimal digits? */
+static bool tells(const char *text, size_t len, const uint8_t *bytes)
+{
+	char hex[17];
+	int i;
+
+	for (i = 0; i < 8; i++)
+		sprintf(hex + 2 * i, "%02x", bytes[i]);
+	return nlt_has_secret(text, len) || strcasestr(text, hex);
+}
+
+static void test_log(const char *what, int fd, const char *must_have)
+{
+	static char text[4 << 20];
+	size_t len = 0;
+	ssize_t n;
+
+	/* Of the kernel's log one read is one line; EPIPE: lines were lost. */
+	while (fd >= 0 && len < sizeof(text) - 1 &&
+	       ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0 ||
+		(n < 0 && errno == EPIPE)))
+		len += n > 0 ? n : 0;
+	text[len] = 0;
+	tap_ok(strstr(text, must_have) && !tells(text, len, kek_a) &&
+	       !tells(text, len, kek_b) && !tells(text, len, dek) &&
+	       !tells(text, len, dek + 32), "%s has no key bytes", what);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void test_trace(void)
+{
+	uint8_t wrapped[VMCRYPT_WRAPPED_LEN];
+
+	if (!write_file(TRACING "events/vmcrypt/enable", "1")) {
+		tap_skip("this kernel does not trace", "trace");
+		return;
+	}
+	write_file(TRACING "tracing_on", "1");
+	load_one(wrapped);
+	kek_new(KEK_B, kek_b, 0);
+	dek_rewrap(KEK_A, KEK_B, wrapped, wrapped);
+	dek_mac(wrapped, "digest", 6);
+	vm_op(VMCRYPT_CMD_VM_LOCK, vm1, false);
+	clear();
+	write_file(TRACING "events/vmcrypt/enable", "0");
+	test_log("the trace", open(TRACING "trace", O_RDONLY),
+		 "vmcrypt_dek_load: vm=11223344-5566-4788-89aa-bbccddeeff01 volume=disk0 kek=test/kek-a");
+	test_log("the kernel's log", open("/dev/kmsg", O_RDONLY | O_NONBLOCK),
+		 "Linux version");
+}
+
 static void test_secrets(void)
 {
 	uint8_t planted[100] = { 0 };
@@ -1110,13 +1177,21 @@ static void setup(void)
 
 static void fuzz_mode(int argc, char **argv)
 {
-	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) :
-				   (uint64_t)time(NULL);
+	uint64_t seed = argc > 3 && *argv[3] ? strtoull(argv[3], NULL, 0) :
+					       (uint64_t)time(NULL);
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : 10000;
+	char path[256];
 
 	clear();
 	nl_socket_drop_membership(events.sk, events.group);
+	if (argc > 4) {
+		snprintf(path, sizeof(path), "%s/probability", argv[4]);
+		if (!write_file(path, "5"))
+			tap_bail("%s: %s", path, strerror(errno));
+	}
 	fuzz(&nl, count, seed);
+	if (argc > 4)
+		write_file(path, "0");
 	clear();
 	get_info(VMCRYPT_A_INFO_KEKS);
 	tap_ok(u32_is(VMCRYPT_A_INFO_KEKS, 0) &&
@@ -1155,6 +1230,7 @@ int main(int argc, char **argv)
 	test_malformed();
 	test_many();
 	test_batch();
+	test_trace();
 	test_rmmod();
 	test_reload();
 	clear();

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# failslab.sh - random requests while the module's allocations fail, one in
+# twenty. Only in a kernel with CONFIG_FAILSLAB; nothing may leak or crash.
+
+fail=/sys/kernel/debug/failslab
+
+if [ ! -e "$fail/require-start" ]; then
+	echo "1..0 # SKIP this kernel cannot make allocations fail"
+	exit 0
+fi
+
+set -e
+# Where the module's text is: only what it asks for, itself or by others,
+# fails. Its answers do as well; the program reads what comes.
+start=$(cat /sys/module/vmcrypt/sections/.text)
+size=$(cat /sys/module/vmcrypt/coresize)
+printf '%s' "$start" >"$fail/require-start"
+printf '0x%x' "$((start + size))" >"$fail/require-end"
+echo 32 >"$fail/stacktrace-depth"
+echo N >"$fail/ignore-gfp-wait"
+echo N >"$fail/task-filter"
+echo 0 >"$fail/verbose"
+echo 1 >"$fail/interval"
+echo -1 >"$fail/times"
+set +e
+"$LAB_BUILD/selftests/vmcrypt_netlink" --fuzz "${1:-3000}" "" "$fail"
+status=$?
+echo 0 >"$fail/probability"
+exit $status
