@@ -465,7 +465,8 @@ static void block_devices_too(void **state)
 	assert_int_equal(fx_run(NULL, 0, cmd), 0);
 	assert_ok(luks_read(loop, &v.header, &e), &e);
 	assert_true(v.header.has_token);
-	snprintf(cmd, sizeof(cmd), "losetup -d %s", loop);
+	/* it would outlive the loop device's use */
+	snprintf(cmd, sizeof(cmd), "blockdev --setrw %s && losetup -d %s", loop, loop);
 	assert_int_equal(fx_run(NULL, 0, cmd), 0);
 }
 

@@ -27,12 +27,6 @@
 #define REMOVE_TRIES	10
 #define REMOVE_PAUSE_NS	100000000
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 static int check_name(const char *name, struct vmc_error *err)
 {
 	if (!name || !*name || strlen(name) > NAME_MAX_DM || strchr(name, '/'))
@@ -191,22 +185,33 @@ static int map(const struct dm_crypt *c, const struct device *d, struct vmc_erro
 	return rc;
 }
 
-static int open_with_key(const struct dm_crypt *c, struct vmc_error *err)
+static int map_with_key(const struct dm_crypt *c, const struct device *d,
+			struct vmc_error *err)
 {
-	int fd VMC_CLEANUP(close_fd) = -1;
-	struct device d = { 0, 0 };
-	int rc;
+	int rc = keyring_link(c->keyring, c->name, err);
 
-	rc = loop_or_device(c->path, c->readonly, &fd, err);
-	if (!rc)
-		rc = inspect(fd, c->path, &d, err);
-	if (!rc)
-		rc = keyring_link(c->keyring, c->name, err);
 	if (rc)
 		return rc;
-	rc = map(c, &d, err);
+	rc = map(c, d, err);
 	keyring_unlink(c->keyring);
-	return rc ? explain_open(c, d.dev, err) : 0;
+	return rc ? explain_open(c, d->dev, err) : 0;
+}
+
+static int open_with_key(const struct dm_crypt *c, struct vmc_error *err)
+{
+	struct device d = { 0, 0 };
+	int fd, rc;
+
+	rc = loop_or_device(c->path, c->readonly, &fd, err);
+	if (rc)
+		return rc;
+	rc = inspect(fd, c->path, &d, err);
+	if (!rc)
+		rc = map_with_key(c, &d, err);
+	close(fd);
+	if (rc)
+		loop_wait_gone(d.dev);
+	return rc;
 }
 
 int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
@@ -228,6 +233,29 @@ int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
 }
 
 /* ---- close ---- */
+
+/* The one device below a mapping. Not from the table, which may hold a key. */
+static int device_below(const char *name, dev_t *dev, struct vmc_error *err)
+{
+	struct dm_deps *deps;
+	struct dm_task *t;
+	int rc = 0;
+
+	dm_lock();
+	t = dm_task_for(DM_DEVICE_DEPS, name, err);
+	if (!t)
+		rc = VMC_ENOMEM;
+	else if (!dm_task_run(t))
+		rc = vmc_fail_errno(err, dm_task_get_errno(t), "cannot look below mapping '%s'", name);
+	else if (!(deps = dm_task_get_deps(t)) || deps->count != 1)
+		rc = vmc_fail(err, VMC_ENOTSUP, "mapping '%s' does not stand on one device", name);
+	else
+		*dev = (dev_t)deps->device[0];	/* the kernel's encoding is glibc's */
+	if (t)
+		dm_task_destroy(t);
+	dm_unlock();
+	return rc;
+}
 
 static bool udev_runs(void)
 {
@@ -251,24 +279,39 @@ static int explain_busy(const char *name, dev_t dev, struct vmc_error *err)
 	return VMC_EBUSY;
 }
 
-int dm_crypt_close(const char *name, struct vmc_error *err)
+static int remove_mapping(const char *name, const struct dm_info *info, struct vmc_error *err)
 {
 	static const struct timespec pause = { .tv_nsec = REMOVE_PAUSE_NS };
-	struct dm_info info;
-	int rc = check_name(name, err);
+	int tries = udev_runs() ? REMOVE_TRIES : 1;
+	int rc;
 
-	for (int i = 0; !rc; i++) {
-		rc = dm_info_of(name, &info, err);
-		if (rc || !info.exists)
-			return rc;
+	for (;;) {
 		rc = run_type(DM_DEVICE_REMOVE, "close mapping", name, err);
 		if (rc != VMC_EBUSY)
-			return rc == VMC_ENOENT ? 0 : rc;
-		if (i == REMOVE_TRIES || !udev_runs())
-			return explain_busy(name, makedev(info.major, (unsigned int)info.minor), err);
-		rc = 0;
+			break;
+		if (!--tries)
+			return explain_busy(name, makedev(info->major, (unsigned int)info->minor), err);
 		nanosleep(&pause, NULL);
 	}
+	return rc == VMC_ENOENT ? 0 : rc;	/* somebody else removed it */
+}
+
+int dm_crypt_close(const char *name, struct vmc_error *err)
+{
+	struct dm_info info;
+	bool below;
+	dev_t dev = 0;
+	int rc;
+
+	rc = check_name(name, err);
+	if (!rc)
+		rc = dm_info_of(name, &info, err);
+	if (rc || !info.exists)
+		return rc;
+	below = !device_below(name, &dev, NULL);
+	rc = remove_mapping(name, &info, err);
+	if (!rc && below)
+		loop_wait_gone(dev);
 	return rc;
 }
 
@@ -365,29 +408,6 @@ int dm_set_resume(const char *name, const char *key_desc, int32_t keyring, struc
 }
 
 /* ---- what is there ---- */
-
-/* The one device below a mapping. Not from the table, which may hold a key. */
-static int device_below(const char *name, dev_t *dev, struct vmc_error *err)
-{
-	struct dm_deps *deps;
-	struct dm_task *t;
-	int rc = 0;
-
-	dm_lock();
-	t = dm_task_for(DM_DEVICE_DEPS, name, err);
-	if (!t)
-		rc = VMC_ENOMEM;
-	else if (!dm_task_run(t))
-		rc = vmc_fail_errno(err, dm_task_get_errno(t), "cannot look below mapping '%s'", name);
-	else if (!(deps = dm_task_get_deps(t)) || deps->count != 1)
-		rc = vmc_fail(err, VMC_ENOTSUP, "mapping '%s' does not stand on one device", name);
-	else
-		*dev = (dev_t)deps->device[0];	/* the kernel's encoding is glibc's */
-	if (t)
-		dm_task_destroy(t);
-	dm_unlock();
-	return rc;
-}
 
 static bool read_sysfs(dev_t dev, const char *what, char *out, size_t n)
 {

@@ -49,6 +49,13 @@ int dm_crypt_uuid(const char *luks_uuid, const char *name, char out[DM_UUID_MAX]
  */
 int loop_or_device(const char *path, bool readonly, int *fd, struct vmc_error *err);
 
+/*
+ * After its last user a loop device that we made goes away, but not before
+ * udev, too, has closed it; until then the file counts as used. Wait for that,
+ * some seconds at most. Any other device: returns at once.
+ */
+void loop_wait_gone(dev_t dev);
+
 /* "process 12 (qemu-system-x86), mounted at /mnt", or empty. */
 void dm_holders(dev_t dev, char *out, size_t n);
 

@@ -7,12 +7,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../lib/util.h"
 #include "dm_priv.h"
 
-#define TRIES	64	/* somebody else may take the free one first */
+#define TRIES		64	/* somebody else may take the free one first */
+#define GONE_DEADLINE_MS	5000
+#define LOCK_TRIES		100
+
+static const struct timespec nap = { .tv_nsec = 2000000 };
 
 static void close_fd(int *fd)
 {
@@ -30,10 +36,14 @@ static int lock_file(int fd, const char *path, bool readonly, struct vmc_error *
 		.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET,
 	};
 
-	if (!fcntl(fd, F_OFD_SETLK, &l))
-		return 0;
-	if (errno != EAGAIN && errno != EACCES)
-		return 0;	/* a file system that has no locks */
+	/* a loop device lets go of its file a moment after it is gone */
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!fcntl(fd, F_OFD_SETLK, &l))
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return 0;	/* a file system that has no locks */
+		nanosleep(&nap, NULL);
+	}
 	vmc_fail(err, VMC_EBUSY, "image '%s' is in use", path);
 	vmc_hint(err, "another mapping or a running QEMU has it: 'losetup -j %s' and 'lsof %s' tell which",
 		 path, path);
@@ -96,6 +106,30 @@ static int attach(int file, const char *path, bool readonly, uint64_t size,
 		rc = configure(n, file, path, readonly, size, err);
 	}
 	return rc;
+}
+
+static bool is_passing(dev_t dev)
+{
+	char path[128], flag = '0';
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop/autoclear", major(dev), minor(dev));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, &flag, 1) != 1)
+		flag = '0';
+	close(fd);
+	return flag == '1';
+}
+
+void loop_wait_gone(dev_t dev)
+{
+	uint64_t deadline = vmc_now_ms() + GONE_DEADLINE_MS;
+
+	/* neither /sys nor the device tells when */
+	while (is_passing(dev) && vmc_now_ms() < deadline)
+		nanosleep(&nap, NULL);
 }
 
 /* Device-mapper would share it with another mapping; whoever opens it exclusively does not. */
