@@ -177,6 +177,7 @@ host_network()
 	local mac dir
 
 	NICS=
+	[ -z "${HUB_LOCK-}" ] || exec {HUB_LOCK}>&-
 	exec {HUB_LOCK}>/dev/null
 	if [ -n "$OPT_NET" ]; then
 		dir=$SOCKETS/net-$OPT_NET
@@ -293,11 +294,28 @@ host_command()
 	QEMU+=($OPT_QEMU)
 }
 
+# host_launch: QEMU runs; 0 once the host has said "up", else as event_await.
+host_launch()
+{
+	host_command
+	host_env
+	if [ -n "$PROMPT" ]; then
+		"${QEMU[@]}" <&0 2>"$STATE/qemu.log" {HUB_LOCK}>&- &
+	else
+		# a host for one command does not outlive us
+		setsid ${TRANSIENT:+setpriv --pdeathsig KILL} "${QEMU[@]}" </dev/null \
+			>"$STATE/qemu.log" 2>&1 {HUB_LOCK}>&- &
+		disown
+	fi
+	echo $! >"$STATE/qemu.pid"
+	event_await up "$OPT_TIMEOUT"
+}
+
 # host_start: STATE and OPT_* in, a host that has said "up" out.  With PROMPT
 # QEMU keeps the terminal.
 host_start()
 {
-	local began ticks pid
+	local began ticks status
 
 	began=$(seconds)
 	SOCKETS=$(socket_dir)
@@ -308,18 +326,20 @@ host_start()
 	module_build
 	initramfs_build
 	accel_select
-	host_command
-	host_env
 	options_save
-	if [ -n "$PROMPT" ]; then
-		"${QEMU[@]}" <&0 2>"$STATE/qemu.log" {HUB_LOCK}>&- &
-	else
-		# a host for one command does not outlive us
-		setsid ${TRANSIENT:+setpriv --pdeathsig KILL} "${QEMU[@]}" </dev/null >"$STATE/qemu.log" 2>&1 {HUB_LOCK}>&- &
+	host_launch
+	status=$?
+	if [ "$status" = 1 ] && [ "$ACCEL" = tcg ] && [ ! -s "$STATE/lab/dmesg" ]; then
+		# On a loaded machine, once in some hundred boots, QEMU's emulated
+		# CPU goes astray in the stock kernel's first second.  None of
+		# our code has run by then.
+		mv "$STATE/serial.log" "$STATE/serial.log.astray"
+		say "host $OPT_HOST died before its first program ran: once more"
+		host_kill
+		host_launch
+		status=$?
 	fi
-	pid=$!
-	echo "$pid" >"$STATE/qemu.pid"
-	if ! event_await up "$OPT_TIMEOUT"; then
+	if [ "$status" != 0 ]; then
 		host_kill
 		tail -n 30 "$STATE/serial.log" "$STATE/qemu.log" >&2
 		warn "host $OPT_HOST did not come up (logs in $STATE)"
