@@ -22,7 +22,7 @@ static struct vm *find_bundle(struct vmm *m, const char *path)
 {
 	size_t i;
 
-	for (i = 0; m->vms && i < m->n; i++)
+	for (i = 0; i < m->n; i++)
 		if (!strcmp(m->vms[i]->bundle, path))
 			return m->vms[i];
 	return NULL;

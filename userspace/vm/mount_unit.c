@@ -157,9 +157,32 @@ static int change(const char *where, const char *device, struct vmc_error *err)
 	return r;
 }
 
+/*
+ * Our mappings tell udev to leave them alone, since what is on them is a
+ * guest's; so systemd never calls them ready, and would wait for that with a
+ * unit whose What= is below /dev. A link elsewhere is not waited for.
+ */
+static int link_path(const char *where, char out[PATH_MAX], struct vmc_error *err)
+{
+	int n = snprintf(out, PATH_MAX, "%s.dev", where);
+
+	return n < PATH_MAX ? 0 : vmc_fail(err, VMC_EINVAL, "the path '%s' is too long", where);
+}
+
 int mount_unit_start(const char *device, const char *where, struct vmc_error *err)
 {
-	return change(where, device, err);
+	char link[PATH_MAX];
+	int r;
+
+	r = link_path(where, link, err);
+	if (r)
+		return r;
+	unlink(link);
+	if (symlink(device, link))
+		return vmc_fail_errno(err, errno, "cannot make the link '%s'", link);
+	r = change(where, link, err);
+	unlink(link);
+	return r;
 }
 
 int mount_unit_stop(const char *where, struct vmc_error *err)
