@@ -50,7 +50,8 @@ int dm_crypt_size(const struct dm_crypt *c, uint64_t device_sectors, uint64_t *s
 	if (c->offset_sectors % SECTORS_PER_BLOCK || c->size_sectors % SECTORS_PER_BLOCK)
 		return vmc_fail(err, VMC_EINVAL, "mapping '%s': offset and size must be multiples of %d bytes",
 				c->name, DM_CRYPT_SECTOR);
-	if (device_sectors < c->offset_sectors + SECTORS_PER_BLOCK)
+	if (device_sectors < SECTORS_PER_BLOCK ||
+	    device_sectors - SECTORS_PER_BLOCK < c->offset_sectors)
 		return vmc_fail(err, VMC_EINVAL, "'%s' has %llu bytes, no data fits behind its header of %llu",
 				c->path, (unsigned long long)device_sectors * DM_SECTOR,
 				(unsigned long long)c->offset_sectors * DM_SECTOR);

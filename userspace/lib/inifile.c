@@ -84,7 +84,7 @@ int inifile_parse(const char *path, inifile_fn fn, void *data,
 	bad = ini_parse_stream(next_line, &r, on_entry, &r);
 	if (!failed(&r) && ferror(r.f))
 		vmc_fail(&r.err, VMC_EIO, "cannot read '%s' to its end", path);
-	else if (!failed(&r) && bad)
+	else if (bad && (!failed(&r) || bad < r.line))	/* reading ends at the first fault of ours */
 		vmc_fail(&r.err, VMC_EINVAL, "%s:%d: neither a [section] nor 'name = value'",
 			 path, bad);
 	fclose(r.f);
