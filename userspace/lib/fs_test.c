@@ -182,14 +182,17 @@ static void free_space(void **state)
 
 #ifdef VMC_CRASHPOINTS
 
-/* In a child that is to die at point @n, or end (0): its wait status. */
+/* Points that this process has passed, which a child inherits. */
+static int passed;
+
+/* In a child that is to die at its point @n, or at none (0): its wait status. */
 static int crash_at(int n, const char *path, const char *text)
 {
 	char at[16];
 	int status;
 	pid_t pid;
 
-	snprintf(at, sizeof(at), "%d", n);
+	snprintf(at, sizeof(at), "%d", n ? passed + n : 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
@@ -200,50 +203,50 @@ static int crash_at(int n, const char *path, const char *text)
 	return status;
 }
 
-static void killed_anywhere_it_is_old_or_new(void **state)
-{
-	struct vmc_error e = VMC_ERROR_INIT;
-	const char *path = test_path(dir, "f");
-	int points = 0;
-	char *data;
-
-	(void)state;
-	for (int n = 1; ; n++) {
-		int status;
-
-		test_write_text(path, "old");
-		status = crash_at(n, path, "new");
-		assert_ok(fs_read(path, 10, &data, NULL, &e), &e);
-		assert_true(!strcmp(data, "old") || !strcmp(data, "new"));
-		if (WIFEXITED(status)) {
-			assert_int_equal(WEXITSTATUS(status), 0);
-			assert_string_equal(data, "new");
-			free(data);
-			break;
-		}
-		free(data);
-		assert_int_equal(WTERMSIG(status), SIGKILL);
-		points++;
-		assert_ok(fs_remove_temps(dir, &e), &e);
-		assert_int_equal(count_entries(), 1);
-	}
-	assert_int_equal(points, 3);	/* fsync, rename, fsync of the folder */
-}
-
 static void crash_log_lists_the_points(void **state)
 {
-	struct vmc_error e = VMC_ERROR_INIT;
 	const char *path = test_path(dir, "f"), *log = test_path(dir, "log");
-	char *data, want[4200];
+	struct vmc_error e = VMC_ERROR_INIT;
+	char *data, want[8400];
+	int first;
 
 	(void)state;
 	setenv("VMCRYPT_CRASH_LOG", log, 1);
 	assert_int_equal(crash_at(0, path, "x"), 0);
 	unsetenv("VMCRYPT_CRASH_LOG");
 	assert_ok(fs_read(log, 10000, &data, NULL, &e), &e);
-	snprintf(want, sizeof(want), "2 %s\n", path);
+	assert_int_equal(sscanf(data, "%d ", &first), 1);
+	snprintf(want, sizeof(want), "\n%d %s\n%d %s\n", first + 1, path, first + 2, dir);
 	assert_contains(data, want);
 	free(data);
+	passed = first - 1;
+}
+
+/* After the one above, which counts. */
+static void killed_anywhere_it_is_old_or_new(void **state)
+{
+	const char *path = test_path(dir, "f");
+	struct vmc_error e = VMC_ERROR_INIT;
+	int points = 0, status;
+	char *data;
+
+	(void)state;
+	for (;;) {
+		test_write_text(path, "old");
+		status = crash_at(points + 1, path, "new");
+		assert_ok(fs_read(path, 10, &data, NULL, &e), &e);
+		assert_string_equal(data, points < 2 ? "old" : "new");
+		free(data);
+		if (WIFEXITED(status))
+			break;
+		assert_int_equal(WTERMSIG(status), SIGKILL);
+		points++;
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(points, 3);	/* fsync, rename, fsync of the folder */
+	assert_int_equal(count_entries(), 3);	/* two that were cut short left their temporary */
+	assert_ok(fs_remove_temps(dir, &e), &e);
+	assert_int_equal(count_entries(), 1);
 }
 
 #else
@@ -275,8 +278,8 @@ int main(void)
 		TEST(unlink_and_rename),
 		TEST(free_space),
 #ifdef VMC_CRASHPOINTS
-		TEST(killed_anywhere_it_is_old_or_new),
 		TEST(crash_log_lists_the_points),
+		TEST(killed_anywhere_it_is_old_or_new),
 #else
 		TEST(without_crash_points_nothing_dies),
 #endif
