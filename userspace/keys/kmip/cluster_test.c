@@ -109,7 +109,7 @@ static void test_life_of_a_key(void **state)
 	assert_code(get(id), VMC_ENOKEY, &err);
 	assert_contains(err.text, id);
 	assert_code(p->ops->destroy(p, id, &err), VMC_ENOKEY, &err);
-	strcpy(k.id, id);
+	snprintf(k.id, sizeof(k.id), "%s", id);
 	assert_ok(p->ops->state(p, &k, 1, &err), &err);
 	assert_int_equal(k.state, PKS_MISSING);
 	/* all of that over one connection */
@@ -135,7 +135,7 @@ static void test_only_active_keys(void **state)
 		assert_code(get(id), VMC_EKEYSTATE, &err);
 		assert_contains(err.text, provider_key_state_name(states[i]));
 		assert_true(err.hint[0] != '\0');
-		strcpy(k.id, id);
+		snprintf(k.id, sizeof(k.id), "%s", id);
 		assert_ok(p->ops->state(p, &k, 1, &err), &err);
 		assert_int_equal(k.state, states[i]);
 	}

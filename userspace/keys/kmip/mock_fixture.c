@@ -30,7 +30,7 @@ void fixture_start(struct fixture *f, unsigned int n)
 	f->dir = test_mkdir();
 	must(!mock_pki(f->pki), "certificates", NULL);
 	snprintf(f->cfg.config_dir, sizeof(f->cfg.config_dir), "%s", f->dir);
-	strcpy(f->cfg.tls_min, "1.2");
+	snprintf(f->cfg.tls_min, sizeof(f->cfg.tls_min), "1.2");
 	f->cfg.connect_timeout_ms = 1500;
 	f->cfg.request_timeout_ms = 3000;
 	f->cfg.cert_warn_days = 30;

@@ -178,7 +178,7 @@ static int fault_set(struct mock_script *s, char *word)
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		if (strcmp(faults[i].name, word))
 			continue;
-		*(int *)((char *)s + faults[i].offset) = value ? atoi(value) : 1;
+		*(int *)((char *)s + faults[i].offset) = value ? (int)strtol(value, NULL, 0) : 1;
 		return 0;
 	}
 	fprintf(stderr, "mock: there is no fault '%s'\n", word);

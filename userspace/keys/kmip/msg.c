@@ -14,12 +14,10 @@ const struct kmip_version kmip_versions[] = {
 
 int kmip_version_parse(const char *s, struct kmip_version *v)
 {
-	char tail;
-
-	if (sscanf(s, "%1d.%1d%c", &v->major, &v->minor, &tail) != 2 ||
-	    !kmip_version_known(*v))
+	if (strlen(s) != 3 || s[1] != '.')
 		return VMC_EINVAL;
-	return 0;
+	*v = (struct kmip_version){ s[0] - '0', s[2] - '0' };
+	return kmip_version_known(*v) ? 0 : VMC_EINVAL;
 }
 
 const char *kmip_op_name(uint32_t op)

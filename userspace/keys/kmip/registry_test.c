@@ -174,7 +174,7 @@ static void test_options(void **state)
 		       "\"connections\": 2, \"connect_timeout_ms\": 700, \"request_timeout_ms\": 800}", 0, NULL);
 	assert_ok(kmip_conf_from_json(&c, o, &f.cfg, &err), &err);
 	json_decref(o);
-	strcpy(c.installation, "here");
+	snprintf(c.installation, sizeof(c.installation), "here");
 	/* what is written is read again as it was */
 	text = kmip_conf_text(&c, &f.cfg);
 	test_write_text(test_path(f.dir, "conf"), text);
@@ -469,7 +469,7 @@ static void test_pin_texts(void **state)
 	assert_false(pin.spki);
 	assert_code(cert_pin_parse("spki:00", &pin, &err), VMC_EINVAL, &err);
 	assert_code(cert_pin_parse("", &pin, &err), VMC_EINVAL, &err);
-	strcat(colons, "00");
+	snprintf(at, 3, "00");
 	assert_code(cert_pin_parse(colons, &pin, &err), VMC_EINVAL, &err);
 }
 

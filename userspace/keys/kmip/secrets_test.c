@@ -192,14 +192,17 @@ static void hunt(struct hunt *h)
 	FILE *maps = fopen("/proc/self/maps", "r");
 	int mem = open("/proc/self/mem", O_RDONLY), pagemap = open("/proc/self/pagemap", O_RDONLY);
 	unsigned long from, to;
-	char line[1024], perm[8];
+	char line[1024], *perm;
 
 	assert_non_null(maps);
 	assert_true(mem >= 0 && pagemap >= 0);
 	index_patterns(h);
 	h->found = h->allowed = 0;
 	while (fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, perm) != 3 || perm[0] != 'r')
+		/* FROM-TO PERMISSIONS ... */
+		from = strtoul(line, &perm, 16);
+		to = strtoul(perm + 1, &perm, 16);
+		if (perm[0] != ' ' || perm[1] != 'r')
 			continue;
 		/* shadow memory of sanitizers: larger than all that is real */
 		if (to - from < 1ul << 30)
@@ -318,7 +321,7 @@ static void test_refused(void **state)
 	for (int j = 0; j < PROVIDER_KEY_LEN; j++)
 		masked[0][j] = k.material[j] ^ MASK;
 	provider_keys_clear(&k, 1);
-	strcpy(k.id, "1");
+	k.id[0] = '1';
 	/* the reply is whole, but what is in it will not do */
 	for (int i = 0; i < 3; i++) {
 		struct provider_key both[2] = { { .id = "1" }, { .id = "no-such-key" } };
@@ -340,7 +343,7 @@ static int setup(void **state)
 	pki = test_mkdir();
 	dir = test_mkdir();
 	snprintf(cfg.config_dir, sizeof(cfg.config_dir), "%s", dir);
-	strcpy(cfg.tls_min, "1.2");
+	snprintf(cfg.tls_min, sizeof(cfg.tls_min), "1.2");
 	cfg.connect_timeout_ms = 3000;
 	cfg.request_timeout_ms = 10000;
 	if (mock_pki(pki) || secmem_init(1 << 20, &err))

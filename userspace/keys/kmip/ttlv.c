@@ -297,7 +297,7 @@ int ttlv_parse(const void *buf, size_t len, struct ttlv *root, struct vmc_error 
 	const uint8_t *p = buf, *ends[TTLV_DEPTH_MAX + 1];
 	unsigned int depth = 0, items = 0;
 	const char *fault = NULL;
-	const uint8_t *at = p;
+	const uint8_t *at;
 	struct ttlv i;
 
 	ends[0] = p + len;
