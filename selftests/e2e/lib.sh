@@ -141,7 +141,7 @@ vm_id()
 # guest VM WORDS: run the guest on the VM's disks, show its console.
 guest()
 {
-	timeout 240 vmcrypt vm power-on "$1" --exec -- \
+	timeout 260 vmcrypt vm power-on "$1" --exec -- \
 		"$E2E/guest" "$2" '{home}' '{disk:root}'
 }
 
