@@ -33,7 +33,10 @@ static inline bool kmip_version_known(struct kmip_version v)
 /* Less than zero, zero, more than zero. */
 static inline int kmip_version_cmp(struct kmip_version a, struct kmip_version b)
 {
-	return a.major != b.major ? a.major - b.major : a.minor - b.minor;
+	/* servers may send any number: no differences, which overflow */
+	if (a.major != b.major)
+		return a.major < b.major ? -1 : 1;
+	return a.minor < b.minor ? -1 : a.minor > b.minor;
 }
 /* All that this client speaks, best first; ends at 0.0. */
 extern const struct kmip_version kmip_versions[];

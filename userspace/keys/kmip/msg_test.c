@@ -380,6 +380,11 @@ static void test_version_text(void **state)
 	assert_int_equal(kmip_version_parse("3.0", &v), VMC_EINVAL);
 	assert_int_equal(kmip_version_parse("1.4x", &v), VMC_EINVAL);
 	assert_int_equal(kmip_version_parse("", &v), VMC_EINVAL);
+	/* the extremes, which a server may send */
+	assert_true(kmip_version_cmp((struct kmip_version){ 1, INT32_MIN }, v14) < 0);
+	assert_true(kmip_version_cmp((struct kmip_version){ INT32_MIN, 0 }, v14) < 0);
+	assert_true(kmip_version_cmp((struct kmip_version){ INT32_MAX, 0 }, v14) > 0);
+	assert_true(kmip_version_cmp(v14, v14) == 0 && kmip_version_cmp(v20, v14) > 0);
 }
 
 int main(void)
