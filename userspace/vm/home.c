@@ -35,6 +35,18 @@ bool home_is_mounted(const char *where)
 	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+/* systemd mounts in the host's namespace; what it mounts must come through to this one. */
+static int must_be_visible(const char *where, struct vmc_error *err)
+{
+	if (home_is_mounted(where))
+		return 0;
+	mount_unit_stop(where, NULL);
+	vmc_fail(err, VMC_EINTERNAL, "the home volume was mounted at '%s', but vmcryptd's mount namespace does "
+		 "not get to see it", where);
+	vmc_hint(err, "Mounts of the host must propagate: 'mount --make-rshared /', then 'systemctl restart vmcryptd'");
+	return VMC_EINTERNAL;
+}
+
 static int make_folders(const char *where, struct vmc_error *err)
 {
 	static const char *const names[] = { "nvram", "tpm", "save" };
@@ -64,6 +76,8 @@ int home_mount(const char *device, const char *where, struct vmc_error *err)
 	else if (mount(device, where, "ext4", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL))
 		r = vmc_fail_errno(err, errno, "cannot mount '%s' at '%s'", device, where);
 	fs_crashpoint("home: mounted");
+	if (!r)
+		r = must_be_visible(where, err);
 	if (r)
 		return r;
 	r = make_folders(where, err);
