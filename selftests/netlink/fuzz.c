@@ -156,7 +156,7 @@ static void spoil(struct nlmsghdr *nlh)
 }
 
 /* Wrap for real now and then, so that loads get somewhere. */
-static void refresh(const struct nlt *nl)
+static bool refresh(const struct nlt *nl)
 {
 	struct nl_msg *msg = nlt_msg(nl, VMCRYPT_CMD_DEK_WRAP, 0);
 	struct nlt_answer a;
@@ -167,15 +167,16 @@ static void refresh(const struct nlt *nl)
 		memcpy(wrapped[rnd(8)],
 		       nla_data(a.attrs[VMCRYPT_A_DEK_WRAPPED]),
 		       VMCRYPT_WRAPPED_LEN);
+	return a.err != -ENOMEM;
 }
 
 /*
  * Send @count requests made from @seed: right ones, ones with random
- * attributes, and spoilt ones.
+ * attributes, and spoilt ones. Returns how often memory was out, of count / 8.
  */
-void fuzz(const struct nlt *nl, unsigned long count, uint64_t seed)
+unsigned long fuzz(const struct nlt *nl, unsigned long count, uint64_t seed)
 {
-	unsigned long i;
+	unsigned long i, no_memory = 0;
 	struct nl_msg *msg;
 	struct nlmsghdr *nlh;
 	int cmd, n;
@@ -199,6 +200,7 @@ void fuzz(const struct nlt *nl, unsigned long count, uint64_t seed)
 		nlmsg_free(msg);
 		nlt_drain(nl);
 		if (!(i % 8))
-			refresh(nl);
+			no_memory += !refresh(nl);
 	}
+	return no_memory;
 }

@@ -7,6 +7,6 @@
 
 #include "nlt.h"
 
-void fuzz(const struct nlt *nl, unsigned long count, uint64_t seed);
+unsigned long fuzz(const struct nlt *nl, unsigned long count, uint64_t seed);
 
 #endif /* FUZZ_H */

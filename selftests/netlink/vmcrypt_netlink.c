@@ -1180,6 +1180,7 @@ static void fuzz_mode(int argc, char **argv)
 	uint64_t seed = argc > 3 && *argv[3] ? strtoull(argv[3], NULL, 0) :
 					       (uint64_t)time(NULL);
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : 10000;
+	unsigned long no_memory;
 	char path[256];
 
 	clear();
@@ -1189,9 +1190,12 @@ static void fuzz_mode(int argc, char **argv)
 		if (!write_file(path, "5"))
 			tap_bail("%s: %s", path, strerror(errno));
 	}
-	fuzz(&nl, count, seed);
-	if (argc > 4)
+	no_memory = fuzz(&nl, count, seed);
+	if (argc > 4) {
 		write_file(path, "0");
+		tap_ok(no_memory, "allocations did fail (%lu requests of %lu)",
+		       no_memory, count / 8);
+	}
 	clear();
 	get_info(VMCRYPT_A_INFO_KEKS);
 	tap_ok(u32_is(VMCRYPT_A_INFO_KEKS, 0) &&
