@@ -44,7 +44,7 @@ int vmk_socket_new(struct nl_sock **out, struct vmc_error *err)
 
 int vmk_resolve_family(struct vmc_error *err)
 {
-	struct nl_sock *s;
+	struct nl_sock *s = NULL;
 	int family, rc;
 
 	rc = vmk_socket_new(&s, err);

@@ -82,7 +82,7 @@ struct device {
 
 static int inspect(int fd, const char *path, struct device *d, struct vmc_error *err)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	struct stat st;
 
 	if (fstat(fd, &st) || ioctl(fd, BLKGETSIZE64, &bytes))

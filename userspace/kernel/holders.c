@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,19 +74,29 @@ static void add_devices(struct list *l, dev_t dev)
 		closedir(d);
 }
 
-/* "ID PARENT MAJ:MIN ROOT MOUNTPOINT ..." */
+/* The mount point in "ID PARENT MAJ:MIN ROOT MOUNTPOINT ...", if it is one of @dev ("MAJ:MIN"). */
+static const char *mount_point(char *line, const char *dev)
+{
+	char *save = NULL, *field = strtok_r(line, " ", &save);
+
+	for (int i = 1; field && i < 3; i++)
+		field = strtok_r(NULL, " ", &save);
+	if (!field || strcmp(field, dev) || !strtok_r(NULL, " ", &save))
+		return NULL;
+	return strtok_r(NULL, " ", &save);
+}
+
 static void add_mounts(struct list *l, dev_t dev)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
+	char *line = NULL, text[32];
+	const char *where;
 	size_t room = 0;
 
+	snprintf(text, sizeof(text), "%u:%u", major(dev), minor(dev));
 	while (f && getline(&line, &room, f) > 0) {
-		unsigned int ma, mi;
-		char where[PATH_MAX];
-
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &ma, &mi, where) == 3 &&
-		    makedev(ma, mi) == dev)
+		where = mount_point(line, text);
+		if (where)
 			add(l, "mounted at %s", where);
 	}
 	free(line);

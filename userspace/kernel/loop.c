@@ -150,29 +150,39 @@ static int check_free(const char *path, dev_t dev, struct vmc_error *err)
 	return VMC_EBUSY;
 }
 
+static int attach_file(int fd, const char *path, bool readonly, uint64_t size,
+		       struct vmc_error *err)
+{
+	int rc = lock_file(fd, path, readonly, err);
+
+	return rc ? rc : attach(fd, path, readonly, size, err);
+}
+
 int loop_or_device(const char *path, bool readonly, int *out, struct vmc_error *err)
 {
-	int fd VMC_CLEANUP(close_fd) = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int rc;
 
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0)
 		return vmc_fail_errno(err, errno, "cannot open '%s'", path);
-	if (S_ISBLK(st.st_mode)) {
+	if (fstat(fd, &st)) {
+		rc = vmc_fail_errno(err, errno, "cannot look at '%s'", path);
+	} else if (S_ISBLK(st.st_mode)) {
 		rc = check_free(path, st.st_rdev, err);
-		if (rc)
-			return rc;
-		*out = fd;
-		fd = -1;
-		return 0;
+		if (!rc) {
+			*out = fd;
+			return 0;
+		}
+	} else if (S_ISREG(st.st_mode)) {
+		rc = attach_file(fd, path, readonly, (uint64_t)st.st_size, err);
+		if (rc >= 0) {
+			*out = rc;
+			rc = 0;
+		}
+	} else {
+		rc = vmc_fail(err, VMC_EINVAL, "'%s' is neither a file nor a block device", path);
 	}
-	if (!S_ISREG(st.st_mode))
-		return vmc_fail(err, VMC_EINVAL, "'%s' is neither a file nor a block device", path);
-	rc = lock_file(fd, path, readonly, err);
-	if (!rc)
-		rc = attach(fd, path, readonly, (uint64_t)st.st_size, err);
-	if (rc < 0)
-		return rc;
-	*out = rc;
-	return 0;
+	close(fd);
+	return rc;
 }

@@ -147,7 +147,7 @@ static int put_token(struct crypt_device *cd, int slot, const char *path,
 
 static int check_room(const char *path, struct vmc_error *err)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int rc = device_bytes(path, &bytes, err);
 
 	if (rc || bytes >= HEADER_BYTES + LUKS_SECTOR_SIZE)
@@ -196,8 +196,8 @@ static int sync_path(const char *path, struct vmc_error *err)
 int luks_format(const char *path, const uint8_t *dek, const struct luks_token *t,
 		char uuid[40], struct vmc_error *err)
 {
-	struct crypt_device *cd;
-	struct words w;
+	struct crypt_device *cd = NULL;
+	struct words w = { "" };
 	int rc;
 
 	rc = check_room(path, err);
@@ -324,9 +324,9 @@ static int read_header(struct crypt_device *cd, const char *path, uint64_t bytes
 int luks_read(const char *path, struct luks_header *h, struct vmc_error *err)
 {
 	struct luks_header out = { 0 };
-	struct crypt_device *cd;
-	struct words w;
-	uint64_t bytes;
+	struct crypt_device *cd = NULL;
+	struct words w = { "" };
+	uint64_t bytes = 0;
 	int rc;
 
 	rc = device_bytes(path, &bytes, err);
@@ -345,8 +345,8 @@ int luks_read(const char *path, struct luks_header *h, struct vmc_error *err)
 
 int luks_set_token(const char *path, const struct luks_token *t, struct vmc_error *err)
 {
-	struct crypt_device *cd;
-	struct words w;
+	struct crypt_device *cd = NULL;
+	struct words w = { "" };
 	int rc, slot;
 
 	rc = open_device(path, &cd, &w, err);

@@ -85,8 +85,8 @@ static int parse_names(const json_t *j, struct luks_token *t, struct vmc_error *
 		return bad(err, "volume name");
 	if (!kek || !kek_id_ok(kek))
 		return bad(err, "KEK id");
-	strcpy(t->volume, volume);
-	strcpy(t->kek_id, kek);
+	memcpy(t->volume, volume, strlen(volume) + 1);
+	memcpy(t->kek_id, kek, strlen(kek) + 1);
 	return 0;
 }
 

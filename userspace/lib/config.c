@@ -229,7 +229,7 @@ static int from_environment(struct vmc_config *c, struct vmc_error *err)
 		if (strlen(value) >= sizeof(c->config_dir))
 			return vmc_fail(err, VMC_EINVAL, "%s is longer than %zu bytes",
 					vars[i].name, sizeof(c->config_dir) - 1);
-		strcpy(vars[i].dir, value);
+		memcpy(vars[i].dir, value, strlen(value) + 1);
 	}
 	return 0;
 }

@@ -94,12 +94,7 @@ static int parent_of(const char *path, char *dir, struct vmc_error *err)
 
 	if (strlen(path) >= PATH_MAX - NAME_MAX || !*path)
 		return vmc_fail(err, VMC_EINVAL, "'%.100s' is no usable path", path);
-	if (!slash)
-		strcpy(dir, ".");
-	else if (!n)
-		strcpy(dir, "/");
-	else
-		snprintf(dir, PATH_MAX, "%.*s", (int)n, path);
+	snprintf(dir, PATH_MAX, "%.*s", slash ? (int)(n ? n : 1) : 1, slash ? path : ".");
 	return 0;
 }
 

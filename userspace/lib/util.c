@@ -278,21 +278,15 @@ int vmc_size_parse(const char *s, uint64_t *bytes)
 void vmc_size_format(uint64_t bytes, char out[32])
 {
 	static const char letters[] = "KMGTPE";
-	double v = (double)bytes;
-	int i = -1;
+	double v = (double)bytes / 1024;
+	size_t i = 0;
 
 	if (bytes < 1024) {
 		snprintf(out, 32, "%u B", (unsigned int)bytes);
 		return;
 	}
-	while (v >= 1024 && i < (int)sizeof(letters) - 2) {
-		v /= 1024;
-		i++;
-	}
 	/* 1023.96 would print as 1024.0 */
-	if (v >= 1023.95 && i < (int)sizeof(letters) - 2) {
+	for (; v >= 1023.95 && i < sizeof(letters) - 2; i++)
 		v /= 1024;
-		i++;
-	}
 	snprintf(out, 32, "%.1f %ciB", v, letters[i]);
 }
