@@ -52,7 +52,7 @@ check:
 
 #: make check-unit        tests of the programs, also under ASan and UBSan
 check-unit:
-	@tools/check unit unit-asan
+	@tools/check unit unit-asan unit-crash
 
 #: make check-kunit       tests inside the module, in user mode Linux
 check-kunit:
