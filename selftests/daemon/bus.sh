@@ -115,7 +115,7 @@ check "it lists its server" grep -q '127.0.0.1:1' \
 # ---- calls -------------------------------------------------------------------
 
 check "no VMs are listed as an empty list" test "$("${manager[@]}" ListVMs)" = 's "[]"'
-check "Describe tells the version" grep -q '"version' <("${manager[@]}" Describe | tr -d '\\')
+check "Describe tells the version" grep -q '"version' <("${manager[@]}" Describe | tr -d '\134')
 if [ -d /sys/module/vmcrypt ]; then
 	skip "without the module, Describe says what to do" "the module is loaded"
 else

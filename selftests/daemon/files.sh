@@ -45,7 +45,7 @@ done)
 if [ -z "$unused" ]; then
 	ok "every id is used"
 else
-	diag "not used:" $unused
+	diag "not used: $unused"
 	not_ok "every id is used"
 fi
 
