@@ -90,7 +90,7 @@ uid_t auth_sender_uid(struct auth *auth, sd_bus_message *m)
 		uid = (uid_t)-1;
 	sd_bus_creds_unref(creds);
 	if (uid != (uid_t)-1) {
-		strcpy(auth->uids[auth->next_uid].name, sender);
+		snprintf(auth->uids[auth->next_uid].name, sizeof(auth->uids[0].name), "%s", sender);
 		auth->uids[auth->next_uid].uid = uid;
 		auth->next_uid = (auth->next_uid + 1) % UIDS_MAX;
 	}
@@ -317,8 +317,10 @@ void auth_free(struct auth *auth)
 {
 	if (!auth)
 		return;
-	while (auth->pending)
-		pending_free(auth->pending);
+	for (struct pending *p = auth->pending, *next; p; p = next) {
+		next = p->next;
+		pending_free(p);
+	}
 	sd_bus_slot_unref(auth->filter);
 	free(auth);
 }

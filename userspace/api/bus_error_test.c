@@ -53,7 +53,7 @@ static void becomes(const char *in, const char *out)
 {
 	char s[64];
 
-	strcpy(s, in);
+	snprintf(s, sizeof(s), "%s", in);
 	utf8_make_valid(s);
 	assert_string_equal(s, out);
 }

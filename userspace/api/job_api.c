@@ -150,7 +150,7 @@ static int job_make(struct call *c, struct job **ret)
 	/* A resumed job is called what it was. */
 	snprintf(j->operation, sizeof(j->operation), "%s",
 		 c->resume || !c->msg ? (c->s[0] ? c->s[0] : c->method->job) : c->method->job);
-	strcpy(j->phase, j->shown_phase);
+	snprintf(j->phase, sizeof(j->phase), "%s", j->shown_phase);
 	j->uid = c->msg ? auth_sender_uid(c->api->auth, c->msg) : (uid_t)-1;
 	j->start_time = vmc_time();
 	j->start_ms = vmc_now_ms();

@@ -52,7 +52,7 @@ int providers_get(struct providers *ps, const char *name, struct provider **ret,
 	(void)ps;
 	if (i < 0)
 		return VMC_ENOENT;
-	strcpy(p.name, names[i]);
+	snprintf(p.name, sizeof(p.name), "%s", names[i]);
 	*ret = &p;
 	return 0;
 }
@@ -78,7 +78,7 @@ int providers_set_default(struct providers *ps, const char *name, struct vmc_err
 	(void)ps;
 	if (find(name, err) < 0)
 		return VMC_ENOENT;
-	strcpy(the_default, name);
+	snprintf(the_default, sizeof(the_default), "%s", name);
 	return 0;
 }
 

@@ -22,9 +22,12 @@ static struct vm *find_bundle(struct vmm *m, const char *path)
 {
 	size_t i;
 
-	for (i = 0; i < m->n; i++)
-		if (!strcmp(m->vms[i]->bundle, path))
-			return m->vms[i];
+	for (i = 0; i < m->n; i++) {
+		struct vm *vm = m->vms[i];
+
+		if (vm && !strcmp(vm->bundle, path))
+			return vm;
+	}
 	return NULL;
 }
 
