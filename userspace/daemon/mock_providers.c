@@ -52,7 +52,7 @@ int providers_get(struct providers *ps, const char *name, struct provider **ret,
 	(void)ps;
 	if (i < 0)
 		return VMC_ENOENT;
-	snprintf(p.name, sizeof(p.name), "%s", names[i]);
+	memcpy(p.name, names[i], sizeof(p.name));
 	*ret = &p;
 	return 0;
 }
