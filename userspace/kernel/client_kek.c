@@ -35,8 +35,7 @@ static int new_request(struct vmk *k, struct vmk_req *r, uint8_t cmd, const char
 	return 0;
 
 nla_put_failure:
-	vmk_req_free(r);
-	return vmc_fail(err, VMC_EINTERNAL, "a request about a KEK does not fit its message");
+	return vmk_req_no_room(r, err);
 }
 
 static int on_kcv(struct nlmsghdr *h, struct nlattr **tb, void *data,
@@ -64,8 +63,7 @@ static int ask_new(struct vmk *k, const char *id, int32_t serial, uint32_t lease
 	return vmk_ask(k, &r, &subject, err);
 
 nla_put_failure:
-	vmk_req_free(&r);
-	return vmc_fail(err, VMC_EINTERNAL, "a request about a KEK does not fit its message");
+	return vmk_req_no_room(&r, err);
 }
 
 int vmk_kek_new(struct vmk *k, const char *id, const uint8_t *kek, uint32_t lease,
@@ -175,6 +173,5 @@ int vmk_kek_del(struct vmk *k, const char *id, bool force, struct vmc_error *err
 	return vmk_ask(k, &r, &subject, err);
 
 nla_put_failure:
-	vmk_req_free(&r);
-	return vmc_fail(err, VMC_EINTERNAL, "a request about a KEK does not fit its message");
+	return vmk_req_no_room(&r, err);
 }

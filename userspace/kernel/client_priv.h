@@ -49,6 +49,8 @@ int vmk_socket_new(struct nl_sock **s, struct vmc_error *err);
 int vmk_req_new(struct vmk *k, struct vmk_req *r, uint8_t cmd, bool dump,
 		struct vmc_error *err);
 void vmk_req_free(struct vmk_req *r);
+/* For the end of a request whose attributes did not fit: frees it, VMC_EINTERNAL. */
+int vmk_req_no_room(struct vmk_req *r, struct vmc_error *err);
 
 /*
  * Send @n requests in as few system calls as the socket takes, and wait for
@@ -78,6 +80,9 @@ int vmk_ask_list(struct vmk *k, uint8_t cmd, const struct vmk_req *r,
 		 void (*reset)(void *data), const struct vmk_subject *subject,
 		 struct vmc_error *err);
 
+/* A request about a volume, with the KEK if there is one; arguments are checked. */
+int vmk_req_dek_new(struct vmk *k, struct vmk_req *r, uint8_t cmd, const vmc_uuid *vm,
+		    const char *volume, const char *kek_id, struct vmc_error *err);
 /* A request for vmk_exchange() that makes a VM. */
 int vmk_req_vm_new(struct vmk *k, struct vmk_req *r, const vmc_uuid *vm,
 		   struct vmc_error *err);

@@ -48,6 +48,12 @@ void vmk_req_free(struct vmk_req *r)
 	r->msg = NULL;
 }
 
+int vmk_req_no_room(struct vmk_req *r, struct vmc_error *err)
+{
+	vmk_req_free(r);
+	return vmc_fail(err, VMC_EINTERNAL, "a request to the kernel does not fit its message");
+}
+
 /* ---- sending ---- */
 
 static int send_batch(struct vmk *k, struct vmk_req *r, size_t n,

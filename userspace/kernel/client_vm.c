@@ -20,8 +20,7 @@ static int new_request(struct vmk *k, struct vmk_req *r, uint8_t cmd, const vmc_
 	return 0;
 
 nla_put_failure:
-	vmk_req_free(r);
-	return vmc_fail(err, VMC_EINTERNAL, "a request about a VM does not fit its message");
+	return vmk_req_no_room(r, err);
 }
 
 int vmk_req_vm_new(struct vmk *k, struct vmk_req *r, const vmc_uuid *vm,
@@ -150,6 +149,5 @@ int vmk_vm_del(struct vmk *k, const vmc_uuid *vm, bool force, struct vmc_error *
 	return vmk_ask(k, &r, &subject, err);
 
 nla_put_failure:
-	vmk_req_free(&r);
-	return vmc_fail(err, VMC_EINTERNAL, "a request about a VM does not fit its message");
+	return vmk_req_no_room(&r, err);
 }

@@ -29,8 +29,24 @@ int dm_run(struct dm_task *t, const char *doing, const char *name, struct vmc_er
 int dm_run_udev(struct dm_task *t, const char *doing, const char *name, struct vmc_error *err);
 /* A task for mapping @name, or NULL and @err. */
 struct dm_task *dm_task_for(int type, const char *name, struct vmc_error *err);
+/* The same of a task that is no more than its type. */
+int dm_run_type(int type, const char *doing, const char *name, struct vmc_error *err);
 /* *@info of @name; info->exists tells whether it is there. Lock not held. */
 int dm_info_of(const char *name, struct dm_info *info, struct vmc_error *err);
+
+/* The one device below a mapping; VMC_ENOTSUP when it is not one. */
+int dm_device_below(const char *name, dev_t *dev, struct vmc_error *err);
+
+int dm_check_name(const char *name, struct vmc_error *err);
+
+/*
+ * dm-crypt looks for its key in the keyrings of the thread that loads the table
+ * or sends the message, so the VM's keyring is linked there for just as long.
+ */
+int dm_keyring_link(int32_t keyring, const char *name, struct vmc_error *err);
+void dm_keyring_unlink(int32_t keyring);
+/* The error of a key that is not in it. */
+int dm_no_dek(const char *name, const char *key_desc, struct vmc_error *err);
 
 /* Parameters of the crypt target. Pure. */
 int dm_crypt_params(const struct dm_crypt *c, dev_t dev, char out[DM_TABLE_MAX],

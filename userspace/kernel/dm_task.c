@@ -151,6 +151,16 @@ int dm_run_udev(struct dm_task *t, const char *doing, const char *name, struct v
 	return rc;
 }
 
+int dm_run_type(int type, const char *doing, const char *name, struct vmc_error *err)
+{
+	struct dm_task *t;
+
+	dm_lock();
+	t = dm_task_for(type, name, err);
+	dm_unlock();
+	return t ? dm_run_udev(t, doing, name, err) : VMC_ENOMEM;
+}
+
 int dm_info_of(const char *name, struct dm_info *info, struct vmc_error *err)
 {
 	struct dm_task *t;
