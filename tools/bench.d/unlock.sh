@@ -1,23 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# unlock.sh VMS DISKS MAPPINGS - in a lab host: a fleet is registered, the keys
-# are lost as in a reboot, and all VMs are unlocked in one go. Prints
-# "NAME MILLISECONDS" lines.
+# unlock.sh VMS DISKS MAPPINGS PORT KMS - in a lab host: a fleet is registered,
+# the keys are lost as in a reboot, and all VMs are unlocked in one go. The key
+# server runs on the machine, not in here, and has its certificates in KMS.
+# Prints "NAME MILLISECONDS" lines.
 set -eu
 
 # shellcheck source=/dev/null
 . "$LAB_LIB"
-vms=$1 disks=$2 mappings=$3
+vms=$1 disks=$2 mappings=$3 port=$4 kms=$5
 work=/srv/vms/fleet
-kms=$work/kms
 mkdir -p "$work"
 echo "# $(uname -r), $(nproc) CPUs, $(systemd-detect-virt 2>/dev/null || true)" >&2
-
-lab()
-{
-	"$LAB_TREE/tools/lab" "$@" >&2
-}
 
 bus_has_name()
 {
@@ -39,11 +34,10 @@ daemon_stop()
 	wait "$daemon"
 }
 
-lab pykmip start "$kms" --client bench
 lab_dbus
 daemon_start
 {
-	vmcrypt provider add kmip kms --server localhost:5696 --ca "$kms/ca.pem" --default
+	vmcrypt provider add kmip kms --server "10.0.2.2:$port" --ca "$kms/ca.pem" --default
 	vmcrypt provider trust kms import "$kms/bench.pem" "$kms/bench.key"
 } >&2
 daemon_stop
@@ -73,4 +67,3 @@ print("unlock-keks-fetched", t["keks_fetched"])
 sys.exit(bool(bad))
 PY
 daemon_stop
-lab pykmip stop "$kms"
