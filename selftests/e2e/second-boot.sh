@@ -132,6 +132,17 @@ tampered "a flipped bit in a disk's token is named" 7 'token|header' "$OTHER" \
 check "put right, the VM powers on" vmcrypt vm power-on other
 check "and off again" vmcrypt vm power-off other
 
+# keys change
+check "a VM is on while its KEK is changed" vmcrypt vm power-on web
+prints "its KEK is changed" 'new key encryption key' vmcrypt vm recrypt --shallow web
+check "it is another one" test "$(vmcrypt --json vm show web | json home key)" != "$KEK"
+check "the VM powers off" vmcrypt vm power-off web
+check "the old KEK, not used any more, is destroyed" vmcrypt key remove "$KEK" --destroy
+prints "the VM powers on under the new one" 'found entry 1: second-light' guest web third-light
+check "a disk gets a new DEK" vmcrypt vm recrypt --deep web --disk root
+prints "and holds what it held" 'found entry 2: third-light' guest web fourth-light
+KEK=$(vmcrypt --json vm show web | json home key)
+
 check "the key is dropped from the cache" vmcrypt key remove "$OTHER_KEK" --force
 check "the key server's administrator revokes it" \
 	/usr/bin/python3 "$E2E/kmsadmin.py" "$KMS/ca.pem" /etc/vmcrypt/providers/kms/client.pem \
@@ -140,8 +151,16 @@ refuses "a key that is not active is refused, naming key and state" 6 "${OTHER_K
 	vmcrypt vm power-on other
 check "no mapping is left" no_mapping
 
-check "a host with a stranger's certificate is set up" vmcrypt provider add kmip stranger --server localhost:5696 --ca "$KMS/ca.pem"
-check "it has the stranger's certificate" vmcrypt provider trust stranger import "$KMS/stranger.pem" "$KMS/stranger.key"
+OWN=/etc/vmcrypt/providers/kms
+cp -p "$OWN/client.pem" "$OWN/client.key" "$WORK/"
+check "the host gets a stranger's certificate" \
+	vmcrypt provider trust kms import "$KMS/stranger.pem" "$KMS/stranger.key"
+check "the key is dropped from the cache" vmcrypt key remove "$KEK" --force
+refuses "a stranger gets no key, and the error names it" '*' "${KEK#*/}" vmcrypt vm power-on web
+check "no mapping is left" no_mapping
+check "the host's own certificate is put back" \
+	vmcrypt provider trust kms import "$WORK/client.pem" "$WORK/client.key"
+
 cp -r "$WORK/web" "$WORK/moved"
 sed -i 's/"kms\//"nowhere\//g; s/"kms"/"nowhere"/g' "$WORK/moved/web.vmcrypt"
 check "the VM is unregistered" vmcrypt vm unregister web
@@ -150,7 +169,7 @@ vmcrypt vm register "$WORK/moved/web.vmcrypt" >"$OUT" 2>&1 ||
 refuses "an unknown cluster name is named" '*' 'nowhere' vmcrypt vm power-on web
 vmcrypt vm unregister web >/dev/null 2>&1
 check "from its own bundle it registers" vmcrypt vm register "$WORK/web/web.vmcrypt"
-prints "and powers on with all that it had" 'found entry 1: second-light' guest web third-light
+prints "and powers on with all that it had" 'found entry 3: fourth-light' guest web fifth-light
 
 check "vmcryptd stops" daemon_stop
 check "the key servers stop" kms_stop
