@@ -26,6 +26,7 @@
 #include "../api/model.h"
 #include "../lib/events.h"
 #include "../lib/log.h"
+#include "../lib/util.h"
 #include "../lib/version.h"
 #include "backend.h"
 #include "module_watch.h"
@@ -33,6 +34,7 @@
 
 #define USEC		1000000ull
 #define BUS_TIMEOUT	(10 * USEC)	/* for the bus driver */
+#define NAME_TIMEOUT	(5 * USEC)	/* for the bus to notice that a killed vmcryptd is gone */
 #define STOP_SECONDS	30u		/* for workers to reach a safe point; the unit allows 45 */
 
 struct server {
@@ -51,7 +53,7 @@ struct server {
 	struct backend *old, *new;
 	int change_rc;
 	struct vmc_error change_err;
-	bool stopping;
+	bool named, stopping;
 	int status;
 };
 
@@ -390,6 +392,52 @@ static int open_bus(struct server *s, struct vmc_error *err)
 	return 0;
 }
 
+static int on_name_acquired(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	const char *name;
+
+	(void)e;
+	if (sd_bus_message_read(m, "s", &name) >= 0 && !strcmp(name, API_NAME))
+		((struct server *)data)->named = true;
+	return 0;
+}
+
+/*
+ * In line behind the one who has it: a vmcryptd that was killed a moment ago
+ * has it until the bus reads the end of its connection. -ETIMEDOUT: it lives.
+ */
+static int take_name(struct server *s)
+{
+	uint64_t until = vmc_now_ms() + NAME_TIMEOUT / 1000, now;
+	sd_bus_slot *slot = NULL;
+	int r = sd_bus_match_signal(s->bus, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+				    "org.freedesktop.DBus", "NameAcquired", on_name_acquired, s);
+
+	if (r >= 0)
+		r = sd_bus_request_name(s->bus, API_NAME, SD_BUS_NAME_QUEUE);
+	if (r > 0)
+		s->named = true;
+	while (r >= 0 && !s->named) {
+		r = sd_bus_process(s->bus, NULL);
+		if (r)
+			continue;
+		now = vmc_now_ms();
+		r = now < until ? sd_bus_wait(s->bus, (until - now) * 1000) : -ETIMEDOUT;
+	}
+	if (r == -ETIMEDOUT)
+		sd_bus_release_name(s->bus, API_NAME);
+	sd_bus_slot_unref(slot);
+	return r;
+}
+
+/* Before the process ends, so that the next one finds it free. */
+static void give_name(struct server *s)
+{
+	if (s->named && sd_bus_is_open(s->bus) > 0)
+		sd_bus_release_name(s->bus, API_NAME);
+	s->named = false;
+}
+
 static int own_name(struct server *s, struct vmc_error *err)
 {
 	int r = sd_bus_match_signal(s->bus, NULL, "org.freedesktop.DBus.Local", NULL,
@@ -397,8 +445,8 @@ static int own_name(struct server *s, struct vmc_error *err)
 
 	if (r < 0)
 		return vmc_fail_errno(err, -r, "cannot watch the bus");
-	r = sd_bus_request_name(s->bus, API_NAME, 0);
-	if (r == -EEXIST) {
+	r = take_name(s);
+	if (r == -ETIMEDOUT) {
 		vmc_fail(err, VMC_EEXIST, "the bus name " API_NAME " is taken: another vmcryptd runs");
 		vmc_hint(err, "systemctl status vmcryptd; busctl status " API_NAME);
 		return VMC_EEXIST;
@@ -460,8 +508,10 @@ static void end(struct server *s)
 	backend_close(s->api.backend);	/* may have last words, for the mailbox */
 	s->api.backend = NULL;
 	api_stop(&s->api);
-	if (s->bus)
+	if (s->bus) {
+		give_name(s);
 		sd_bus_flush(s->bus);
+	}
 	sd_bus_close_unref(s->bus);
 	sd_event_unref(s->event);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "../lib/util.h"
 
@@ -41,6 +42,22 @@ static void test_second_one_ends(void **state)
 	assert_int_equal(host_start_fails(h), 1);
 	host_log_contains(h, "another vmcryptd runs");
 	h->daemon = first;
+	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "ListVMs", NULL));
+	assert_int_equal(host_stop(h), 0);
+}
+
+/* The bus may not have read the end of the killed one's connection when the next one asks for the name. */
+static void test_follows_a_killed_one_at_once(void **state)
+{
+	struct host *h = *state;
+	int status;
+
+	host_start(h);
+	for (int i = 0; i < 10; i++) {
+		assert_false(kill(h->daemon, SIGKILL));
+		assert_int_equal(waitpid(h->daemon, &status, 0), h->daemon);
+		host_start(h);
+	}
 	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "ListVMs", NULL));
 	assert_int_equal(host_stop(h), 0);
 }
@@ -268,6 +285,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_ready_means_named_and_open),
 		TEST(test_second_one_ends),
+		TEST(test_follows_a_killed_one_at_once),
 		TEST(test_no_manager_is_no_start),
 		TEST(test_module_comes_with_a_reload),
 		TEST(test_bad_configuration_is_not_taken),
