@@ -88,9 +88,12 @@ host_dir()
 # Unix socket paths are short: they live in a folder of their own.
 socket_dir()
 {
-	local dir
-	dir=${TMPDIR:-/tmp}/vmcrypt-lab.$(id -u)
-	[ "${#dir}" -lt 60 ] || dir=/tmp/vmcrypt-lab.$(id -u)
+	local dir tree
+	# Per tree: two trees may give the same names and addresses.
+	tree=$(printf '%s' "$TREE" | cksum)
+	dir=${TMPDIR:-/tmp}
+	[ "${#dir}" -lt 40 ] || dir=/tmp
+	dir+=/vmcrypt-lab.$(id -u).${tree%% *}
 	(umask 077 && mkdir -p "$dir")
 	[ -O "$dir" ] || die "$dir belongs to somebody else; set TMPDIR"
 	printf '%s\n' "$dir"
