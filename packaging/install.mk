@@ -15,6 +15,7 @@ MODULES_LOAD_DIR	?= $(PREFIX)/lib/modules-load.d
 DBUS_POLICY_DIR		?= /usr/share/dbus-1/system.d
 DBUS_SERVICE_DIR	?= /usr/share/dbus-1/system-services
 POLKIT_ACTION_DIR	?= /usr/share/polkit-1/actions
+POLKIT_RULES_DIR	?= /usr/share/polkit-1/rules.d
 CATALOG_DIR		?= /usr/lib/systemd/catalog
 VMCRYPT_CONFIG_DIR	?= /etc/vmcrypt
 MAN_DIR			?= $(PREFIX)/share/man
@@ -34,6 +35,7 @@ install-packaging:
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.conf $(DESTDIR)$(DBUS_POLICY_DIR)/
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.service $(DESTDIR)$(DBUS_SERVICE_DIR)/
 	install -m 0644 $(PACKAGING_DIR)polkit/org.vmcrypt1.policy $(DESTDIR)$(POLKIT_ACTION_DIR)/
+	install -D -m 0644 $(PACKAGING_DIR)polkit/50-vmcrypt.rules $(DESTDIR)$(POLKIT_RULES_DIR)/50-vmcrypt.rules
 	install -m 0644 $(PACKAGING_DIR)journal/vmcrypt.catalog $(DESTDIR)$(CATALOG_DIR)/
 	install -D -m 0644 $(PACKAGING_DIR)completion/vmcrypt.bash $(DESTDIR)$(COMPLETION_DIR)/vmcrypt
 	for page in vmcrypt.1 vmcryptd.8 vmcrypt.conf.5; do \
@@ -51,5 +53,6 @@ uninstall-packaging:
 	rm -f $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR)/vmcryptd.service \
 		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
 		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
+		$(POLKIT_RULES_DIR)/50-vmcrypt.rules \
 		$(CATALOG_DIR)/vmcrypt.catalog $(COMPLETION_DIR)/vmcrypt \
 		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)

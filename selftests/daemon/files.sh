@@ -68,13 +68,23 @@ else
 	not_ok "journald takes the catalog"
 fi
 
+# Privileges that a role may be given before there is a method that asks for them.
 {
+	printf '%s\n' acknowledge-alarm clone decrypt migrate register-host
 	sed -n 's/.*METHOD("[A-Za-z]*", "\([a-z-]*\)".*/\1/p' "$tree"/userspace/api/*_api.c
-	sed -n 's/.*"org\.vmcrypt1\.\([a-z-]*\)".*/\1/p' "$tree"/userspace/api/auth.[ch]
+	sed -n 's/.*"org\.vmcrypt1\.\([a-z-]*\)".*/\1/p' "$tree"/userspace/api/auth.[ch] "$tree"/userspace/api/gate.h
 } | sort -u >"$work/needed"
 sed -n 's/.*<action id="org\.vmcrypt1\.\([a-z-]*\)">.*/\1/p' "$packaging/polkit/org.vmcrypt1.policy" |
 	sort >"$work/actions"
 same "polkit knows the actions that methods need, and no others" "$work/needed" "$work/actions"
+
+# The shipped rules name actions that there are.
+sed -n 's/.*var granted = \[\(.*\)\].*/\1/p' "$packaging/polkit/50-vmcrypt.rules" | tr ',' '\n' | tr -d '" ' | sort >"$work/granted"
+if [ -s "$work/granted" ] && [ -z "$(comm -23 "$work/granted" "$work/actions")" ]; then
+	ok "the role without cryptography is granted actions that there are"
+else
+	not_ok "the role without cryptography is granted actions that there are"
+fi
 
 if xmllint --noout --nonet "$packaging/polkit/org.vmcrypt1.policy" "$packaging/dbus/org.vmcrypt1.conf" \
 	"$tree/userspace/api/org.vmcrypt1.xml" 2>"$work/errors"; then

@@ -31,6 +31,8 @@ struct pending {
 	const char *action;
 	uid_t uid;
 	bool granted;
+	auth_fn fn;		/* not NULL: the call is on its way, and hears the answer by this */
+	void *data;
 };
 
 struct auth {
@@ -54,16 +56,26 @@ static const struct rule rules[] = {
 	{ "org.freedesktop.DBus.Introspectable", NULL, "" },
 	{ "org.freedesktop.DBus.Peer", NULL, "" },
 	{ "org.freedesktop.DBus.Properties", NULL, AUTH_ACTION_READ },
-	{ "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", AUTH_ACTION_READ },
+	/* the objects of the providers are among them */
+	{ "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", AUTH_ACTION_SERVERS },
 	{ "org.vmcrypt1.Job", "Cancel", "org.vmcrypt1.cancel-job" },
 };
 
-const char *auth_action(const char *interface, const char *member)
+static bool is_provider(const char *path)
+{
+	static const char prefix[] = API_PATH "/provider/";
+
+	return path && !strncmp(path, prefix, sizeof(prefix) - 1);
+}
+
+const char *auth_action(const char *path, const char *interface, const char *member)
 {
 	const struct method *m;
 
 	if (!interface || !member)
 		return NULL;
+	if (is_provider(path) && !strcmp(interface, "org.freedesktop.DBus.Properties"))
+		return AUTH_ACTION_SERVERS;
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
 		if (!strcmp(rules[i].interface, interface) &&
 		    (!rules[i].member || !strcmp(rules[i].member, member)))
@@ -114,6 +126,14 @@ static void pending_free(struct pending *p)
 	free(p);
 }
 
+static void tell(struct pending *p, const struct vmc_error *err)
+{
+	if (p->fn)
+		p->fn(p->data, err);
+	else if (err)
+		bus_error_reply(p->msg, err);
+}
+
 static void refuse(struct pending *p, const char *why, const char *hint)
 {
 	const char *member = sd_bus_message_get_member(p->msg);
@@ -127,14 +147,21 @@ static void refuse(struct pending *p, const char *why, const char *hint)
 			{ "ACTION", p->action }, { "METHOD", member }, { "CALLER_UID", uid },
 			{ "OBJECT", sd_bus_message_get_path(p->msg) }, { "RESULT", "denied" }, { NULL, NULL } },
 		  "uid %s may not call %s (%s): %s", uid, member, p->action, why);
-	bus_error_reply(p->msg, &err);
+	tell(p, &err);
 }
 
-/* Back to the queue: the filter finds it granted, and the objects get it. */
+/* Back to the queue: the filter finds it granted, and the objects get it. True when @p is needed for that. */
 static bool grant(struct pending *p)
 {
+	if (p->fn) {
+		p->fn(p->data, NULL);
+		return false;
+	}
 	p->granted = true;
-	return sd_bus_enqueue_for_read(p->auth->api->bus, p->msg) >= 0;
+	if (sd_bus_enqueue_for_read(p->auth->api->bus, p->msg) >= 0)
+		return true;
+	refuse(p, "the call cannot be taken up again", "call it once more");
+	return false;
 }
 
 static void take_failure(struct pending *p, const sd_bus_error *e)
@@ -151,24 +178,35 @@ static void take_failure(struct pending *p, const sd_bus_error *e)
 		refuse(p, e->message ? e->message : "polkit refused to decide", root);
 }
 
+/* True when @p is still needed. */
+static bool take_answer(struct pending *p, sd_bus_message *reply)
+{
+	int authorized = 0, challenge = 0, r;
+
+	r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
+	if (r >= 0 && authorized)
+		return grant(p);
+	if (r >= 0 && challenge)
+		refuse(p, "it was not proved",
+		       "call it as root (sudo), or where a polkit agent can ask for a password (pkttyagent)");
+	else
+		refuse(p, "polkit says no",
+		       "call it as root (sudo), or have a rule in /etc/polkit-1/rules.d grant it (polkit(8))");
+	return false;
+}
+
 static int on_answer(sd_bus_message *reply, void *data, sd_bus_error *e)
 {
 	struct pending *p = data;
-	int authorized = 0, challenge = 0, r;
 
 	(void)e;
-	if (sd_bus_message_is_method_error(reply, NULL)) {
-		take_failure(p, sd_bus_message_get_error(reply));
-	} else {
-		r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
-		if (r >= 0)
-			r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
-		if (r >= 0 && authorized && grant(p))
+	if (!sd_bus_message_is_method_error(reply, NULL)) {
+		if (take_answer(p, reply))
 			return 0;
-		if (r >= 0 && challenge)
-			refuse(p, "it was not proved", "call it as root (sudo), or where a polkit agent can ask for a password (pkttyagent)");
-		else
-			refuse(p, "polkit says no", "call it as root (sudo), or have a rule in /etc/polkit-1/rules.d grant it (polkit(8))");
+	} else {
+		take_failure(p, sd_bus_message_get_error(reply));
 	}
 	pending_free(p);
 	return 0;
@@ -217,38 +255,57 @@ static struct pending *find_granted(struct auth *auth, sd_bus_message *m)
 	return NULL;
 }
 
-static int refuse_busy(sd_bus_message *m)
-{
-	struct vmc_error err = VMC_ERROR_INIT;
-
-	vmc_fail(&err, VMC_EBUSY, "%u calls wait for polkit already", PENDING_MAX);
-	vmc_hint(&err, "try again later");
-	return bus_error_reply(m, &err);
-}
-
-static int check(struct auth *auth, sd_bus_message *m, const char *action, uid_t uid)
+static int pending_new(struct auth *auth, sd_bus_message *m, const char *action, struct pending **ret,
+		       struct vmc_error *err)
 {
 	struct pending *p;
-	int r;
 
-	if (auth->n_pending == PENDING_MAX)
-		return refuse_busy(m);
+	if (auth->n_pending == PENDING_MAX) {
+		vmc_fail(err, VMC_EBUSY, "%u calls wait for polkit already", PENDING_MAX);
+		vmc_hint(err, "try again later");
+		return VMC_EBUSY;
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p)
-		return -ENOMEM;
+		return vmc_fail(err, VMC_ENOMEM, "no memory to ask polkit");
 	p->auth = auth;
 	p->msg = sd_bus_message_ref(m);
 	p->action = action;
-	p->uid = uid;
+	p->uid = auth_sender_uid(auth, m);
 	p->next = auth->pending;
 	auth->pending = p;
 	auth->n_pending++;
-	r = ask(auth, p);
-	if (r < 0) {
-		refuse(p, strerror(-r), "call it as root (sudo)");
-		pending_free(p);
-	}
+	*ret = p;
 	return 0;
+}
+
+static void check(struct auth *auth, struct pending *p)
+{
+	int r = ask(auth, p);
+
+	if (r >= 0)
+		return;
+	refuse(p, strerror(-r), "call it as root (sudo)");
+	pending_free(p);
+}
+
+void auth_ask(struct auth *auth, sd_bus_message *m, const char *action, auth_fn fn, void *data)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct pending *p;
+
+	if (pending_new(auth, m, action, &p, &err)) {
+		fn(data, &err);
+		return;
+	}
+	p->fn = fn;
+	p->data = data;
+	check(auth, p);
+}
+
+bool auth_trusted(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
 }
 
 /* Whoever began a job may end it. */
@@ -276,7 +333,8 @@ static int on_message(sd_bus_message *m, void *data, sd_bus_error *e)
 		pending_free(p);
 		return 0;
 	}
-	action = auth_action(sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
+	action = auth_action(sd_bus_message_get_path(m), sd_bus_message_get_interface(m),
+			     sd_bus_message_get_member(m));
 	if (action && !*action)
 		return 0;
 	uid = auth_sender_uid(auth, m);
@@ -289,10 +347,12 @@ static int on_message(sd_bus_message *m, void *data, sd_bus_error *e)
 		bus_error_reply(m, &err);
 		return 1;
 	}
-	/* Besides root, the user whom the daemon runs as: on a private bus that is its tester. */
-	if (uid == 0 || uid == geteuid() || own_job(auth, m, uid))
+	if (auth_trusted(uid) || own_job(auth, m, uid))
 		return 0;
-	check(auth, m, action, uid);
+	if (pending_new(auth, m, action, &p, &err))
+		bus_error_reply(m, &err);
+	else
+		check(auth, p);
 	return 1;
 }
 
@@ -315,11 +375,15 @@ int auth_new(struct auth **ret, struct api *a, struct vmc_error *err)
 
 void auth_free(struct auth *auth)
 {
+	struct vmc_error err = VMC_ERROR_INIT;
+
 	if (!auth)
 		return;
-	for (struct pending *p = auth->pending, *next; p; p = next) {
-		next = p->next;
-		pending_free(p);
+	vmc_fail(&err, VMC_ECANCELED, "vmcryptd stopped before polkit answered");
+	vmc_hint(&err, "try again when it is back");
+	while (auth->pending) {
+		tell(auth->pending, &err);
+		pending_free(auth->pending);
 	}
 	sd_bus_slot_unref(auth->filter);
 	free(auth);

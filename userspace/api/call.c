@@ -8,9 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../keys/fetch.h"
 #include "../lib/log.h"
+#include "auth.h"
 #include "bus_error.h"
 #include "event_api.h"
+#include "gate.h"
 #include "job_api.h"
 #include "manager_api.h"
 #include "model.h"
@@ -71,6 +74,7 @@ static void call_free(struct call *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	json_decref(c->noted);
+	free(c->lacks);
 	free(c->key);
 	free(c->resume);
 	free(c->text);
@@ -179,11 +183,13 @@ static void call_run(struct pool_task *t)
 	struct call *c = (struct call *)t;
 	struct backend *b = c->api->backend;	/* stays: the call counts as a user */
 
+	fetch_forbid(c->gate == GATE_SHUT);
 	if (progress_canceled(c->progress))
 		c->rc = vmc_fail(&c->err, VMC_ECANCELED, "%s was canceled before it began",
 				 c->method->member);
 	else
 		c->rc = c->method->run(c, b, &c->err);
+	fetch_forbid(false);
 	if (c->rc) {	/* whoever failed may have left the code out of err */
 		c->err.code = c->rc;
 		if (!c->err.text[0])
@@ -200,6 +206,8 @@ static int start(struct call *c, struct vmc_error *err)
 {
 	int rc;
 
+	if (c->gate == GATE_LOOK)
+		return gate_look(c, err);
 	c->task.run = call_run;
 	c->task.done = call_done;
 	rc = pool_submit(c->api->pools[c->method->pool], &c->task, err);
@@ -235,6 +243,8 @@ static int submit(struct call *c, struct vmc_error *err)
 	}
 	if (c->method->note)
 		c->method->note(c);
+	if (c->method->fetches && c->msg && !auth_trusted(auth_sender_uid(a->auth, c->msg)))
+		c->gate = GATE_LOOK;
 	if (c->method->job) {
 		rc = bus_job_begin(c, &c->job, err);
 		if (rc)
@@ -259,11 +269,24 @@ static struct call *unhold(struct api *a)
 	return c;
 }
 
-static void refuse(struct call *c)
+void call_refuse(struct call *c)
 {
 	c->rc = c->err.code;
 	answer(c);
 	call_free(c);
+}
+
+void call_go(struct call *c)
+{
+	struct api *a = c->api;
+
+	if (a->stopping) {
+		vmc_fail(&c->err, VMC_ECANCELED, "vmcryptd stopped before %s began", c->method->member);
+		vmc_hint(&c->err, "try again when it is back");
+		call_refuse(c);
+	} else if (a->hold || !a->backend ? hold(c, &c->err) : start(c, &c->err)) {
+		call_refuse(c);
+	}
 }
 
 void call_release_held(struct api *a)
@@ -272,7 +295,7 @@ void call_release_held(struct api *a)
 
 	while (!a->hold && a->backend && (c = unhold(a)))
 		if (start(c, &c->err))
-			refuse(c);
+			call_refuse(c);
 }
 
 void call_refuse_held(struct api *a)
@@ -282,7 +305,7 @@ void call_refuse_held(struct api *a)
 	while ((c = unhold(a))) {
 		vmc_fail(&c->err, VMC_ECANCELED, "vmcryptd stopped before %s began", c->method->member);
 		vmc_hint(&c->err, "try again when it is back");
-		refuse(c);
+		call_refuse(c);
 	}
 }
 

@@ -21,6 +21,13 @@ enum call_look {
 	LOOK_PROVIDERS,
 };
 
+/* May keys be fetched for the caller? See gate.h. */
+enum call_gate {
+	GATE_NONE,		/* yes, or there is nothing to fetch */
+	GATE_LOOK,		/* first see what the VM lacks */
+	GATE_SHUT,		/* no: it lacks nothing */
+};
+
 struct call {
 	struct pool_task task;		/* first */
 	struct call *next;		/* in api.held */
@@ -38,6 +45,8 @@ struct call {
 	uint32_t u;
 	int fd;				/* "h", a duplicate; -1 none */
 	struct call_options o;
+	enum call_gate gate;
+	char *lacks;			/* the gate's: what is missing, in words */
 	json_t *noted;			/* by method.note */
 	char *resume;			/* id of the pending job to go on with */
 	/* out */
@@ -58,9 +67,10 @@ struct method {
 	/* 's' text, 'i' the VM's id and object, 'o' its object, 'p' the provider's object (s[1]); 0 nothing */
 	char answer;
 	void (*note)(struct call *c);	/* in the loop, when the call comes in; may be NULL */
+	bool fetches;			/* keys the VM lacks: for callers who may register VMs only, see gate.h */
 };
 
-/* A row of a table. What may follow the answer: .note = ... */
+/* A row of a table. What may follow the answer: .note = ..., .fetches = true */
 #define METHOD(member_, action_, pool_, job_, options_, look_, run_, answer_, ...) {		\
 	.member = (member_), .action = "org.vmcrypt1." action_, .pool = (pool_), .job = (job_),	\
 	.options = (options_), .look = (look_), .run = (run_), .answer = (answer_), __VA_ARGS__ }
@@ -79,6 +89,10 @@ int call_dispatch(sd_bus_message *m, void *userdata, sd_bus_error *e);
 
 /* The daemon's own: go on with a job that a kill left behind. */
 int call_resume(struct api *a, const char *id, const char *kind, const char *vm, struct vmc_error *err);
+
+/* For gate.c: on to the pool, or to wait for the backend; and the end of a call that does not get there. */
+void call_go(struct call *c);
+void call_refuse(struct call *c);
 
 /* For api.c: the held calls go to their pools, or are refused because the daemon stops. */
 void call_release_held(struct api *a);

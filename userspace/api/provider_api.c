@@ -155,8 +155,8 @@ static int run_import(struct call *c, struct backend *b, struct vmc_error *err)
 }
 
 static const struct method provider_methods[] = {
-	METHOD("Describe", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's'),
-	METHOD("Test", "read", POOL_ACT, NULL, NULL, LOOK_NOT, run_test, 's'),
+	METHOD("Describe", "read-key-servers", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's'),
+	METHOD("Test", "read-key-servers", POOL_ACT, NULL, NULL, LOOK_NOT, run_test, 's'),
 	METHOD("Trust", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_trust, 's'),
 	METHOD("Import", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_import, 's'),
 	{ 0 }

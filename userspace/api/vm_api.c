@@ -103,8 +103,8 @@ static const struct option_spec encrypt_disk_options[] = {
 static const struct method vm_methods[] = {
 	METHOD("Describe", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's'),
 	METHOD("Unregister", "register-vm", POOL_ACT, NULL, NULL, LOOK_VM, run_unregister, 0),
-	METHOD("Reload", "register-vm", POOL_ACT, NULL, NULL, LOOK_VM, run_reload, 0),
-	METHOD("PowerOn", "power", POOL_ACT, "power-on", NULL, LOOK_VM, run_power_on, 's'),
+	METHOD("Reload", "power", POOL_ACT, NULL, NULL, LOOK_VM, run_reload, 0, .fetches = true),
+	METHOD("PowerOn", "power", POOL_ACT, "power-on", NULL, LOOK_VM, run_power_on, 's', .fetches = true),
 	METHOD("PowerOff", "power", POOL_ACT, NULL, NULL, LOOK_VM, run_power_off, 0),
 	METHOD("CreateDisk", "add-disk", POOL_ACT, "create-disk", create_disk_options, LOOK_VM,
 	  run_create_disk, 0),
@@ -112,9 +112,9 @@ static const struct method vm_methods[] = {
 	  run_encrypt_disk, 0),
 	METHOD("AttachDisk", "add-disk", POOL_ACT, NULL, NULL, LOOK_VM, run_attach_disk, 0),
 	METHOD("DetachDisk", "add-disk", POOL_ACT, NULL, NULL, LOOK_VM, run_detach_disk, 0),
-	METHOD("OpenDisk", "access", POOL_ACT, NULL, NULL, LOOK_VM, run_open_disk, 's'),
+	METHOD("OpenDisk", "access", POOL_ACT, NULL, NULL, LOOK_VM, run_open_disk, 's', .fetches = true),
 	METHOD("CloseDisk", "access", POOL_ACT, NULL, NULL, LOOK_VM, run_close_disk, 0),
-	METHOD("SetDiskFlags", "add-disk", POOL_ACT, NULL, NULL, LOOK_VM, run_set_flags, 0),
+	METHOD("SetDiskFlags", "manage-encryption-policy", POOL_ACT, NULL, NULL, LOOK_VM, run_set_flags, 0),
 	METHOD("RecryptDeep", "recrypt", POOL_COPY, "recrypt-deep", NULL, LOOK_VM, run_recrypt_deep, 0),
 	{ 0 }
 };

@@ -430,6 +430,72 @@ static void test_nobody_with_polkit(void **state)
 	free(vm);
 }
 
+static void assert_power_on(sd_bus *bus, const char *vm, const char *want)
+{
+	sd_bus_message *r = bus_call(bus, NULL, VM(vm), "PowerOn", NULL);
+	const char *text;
+
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_contains(text, want);
+	drop(r);
+}
+
+/* Who may power on may not bring keys to this host by it. */
+static void test_fetching_takes_register_vm(void **state)
+{
+	struct host *h = *state;
+	char *vm, *bare;
+	sd_bus *nobody;
+
+	if (geteuid())
+		skip();
+	polkit_start(h);
+	vm = make_vm(h->client, "web");
+	bare = make_vm(h->client, "bare1");
+	nobody = host_connect(h, true);
+	assert_power_on(nobody, vm, "\"may_fetch\":false");
+	assert_power_on(h->client, vm, "\"may_fetch\":true");
+	bus_call(nobody, "NotAuthorized", VM(bare), "PowerOn", NULL);
+	assert_contains(bus_error_text, "not on this host: 'kms/home'");
+	assert_contains(bus_error_text, "PowerOn needs the authorisation org.vmcrypt1.register-vm: polkit says no");
+	assert_contains(bus_error_text, "Hint: have somebody who may register VMs type 'vmcrypt vm unlock ");
+	bus_call(nobody, "NotAuthorized", VM(bare), "Reload", NULL);
+	assert_property(h->client, VM(bare), "Power", "off");
+
+	host_touch(h, "grants", "org.vmcrypt1.register-vm");
+	assert_power_on(nobody, bare, "\"may_fetch\":true");
+	host_remove(h, "grants");
+	/* and now they are there */
+	drop(bus_call(nobody, NULL, VM(bare), "PowerOff", NULL));
+	assert_power_on(nobody, bare, "\"may_fetch\":false");
+	sd_bus_close_unref(nobody);
+	free(bare);
+	free(vm);
+}
+
+static void test_providers_are_not_for_all_who_read(void **state)
+{
+	struct host *h = *state;
+	sd_bus *nobody;
+
+	if (geteuid())
+		skip();
+	polkit_start(h);
+	drop(bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "kmip", "kms", "{}"));
+	nobody = host_connect(h, true);
+	drop(bus_call(nobody, NULL, "/org/vmcrypt1", "org.freedesktop.DBus.Properties", "Get", "ss",
+		      "org.vmcrypt1.Manager", "Version"));
+	bus_call(nobody, "NotAuthorized", MANAGER, "ListProviders", NULL);
+	bus_call(nobody, "NotAuthorized", "/org/vmcrypt1/provider/kms", "org.freedesktop.DBus.Properties", "Get", "ss",
+		 "org.vmcrypt1.Provider", "Servers");
+	assert_contains(bus_error_text, "org.vmcrypt1.read-key-servers");
+	bus_call(nobody, "NotAuthorized", "/org/vmcrypt1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL);
+	host_touch(h, "grants", "org.vmcrypt1.read-key-servers");
+	drop(bus_call(nobody, NULL, MANAGER, "ListProviders", NULL));
+	drop(bus_call(nobody, NULL, "/org/vmcrypt1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL));
+	sd_bus_close_unref(nobody);
+}
+
 static void test_what_is_in_no_table_is_refused(void **state)
 {
 	struct host *h = *state;
@@ -456,6 +522,8 @@ int main(void)
 		TEST(test_private_keys_come_as_files),
 		TEST(test_nobody_without_polkit),
 		TEST(test_nobody_with_polkit),
+		TEST(test_fetching_takes_register_vm),
+		TEST(test_providers_are_not_for_all_who_read),
 		TEST(test_what_is_in_no_table_is_refused),
 	};
 

@@ -54,7 +54,10 @@ extern char bus_error_text[2048];
 /* Makes a VM; the result is its object path, to be freed. */
 char *make_vm(sd_bus *bus, const char *name);
 
-/* Owns polkit's name on the bus; grants .read and .power, has .encrypt wait for a password, refuses all else. */
+/*
+ * Owns polkit's name on the bus; grants .read, .power and what the file "grants" of the host's folder holds, has
+ * .encrypt wait for a password, refuses all else.
+ */
 void polkit_start(struct host *h);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * A manager of VMs without VMs, for the tests of the daemon: an inventory in
  * memory, and copies that take as long as the test says. Copies take their
- * number of steps from the option rate (EncryptDisk), 10 ms each.
+ * number of steps from the option rate (EncryptDisk), 10 ms each. A VM whose name
+ * begins with "bare" has no keys on this host until it is powered on.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../keys/fetch.h"
 #include "../lib/events.h"
 #include "../lib/fs.h"
 #include "../vm/manager.h"
@@ -21,7 +23,7 @@
 
 struct mock_vm {
 	char id[VMC_UUID_STR], name[64], bundle[256];
-	bool on, busy;
+	bool on, busy, keys;	/* keys: they are on this host */
 	unsigned int n_disks;
 	char disks[8][64];
 };
@@ -138,6 +140,7 @@ static int add(struct vmm *m, const char *name, const char *uuid, const char *bu
 	if (uuid)
 		snprintf(v->id, sizeof(v->id), "%s", uuid);
 	snprintf(v->name, sizeof(v->name), "%s", name);
+	v->keys = strncmp(name, "bare", 4);
 	snprintf(v->bundle, sizeof(v->bundle), "%s", bundle);
 	memcpy(id, v->id, VMC_UUID_STR);
 	pthread_mutex_unlock(&m->lock);
@@ -198,6 +201,8 @@ static int set_power(struct vmm *m, const char *vm, bool on, struct vmc_error *e
 	v = find(m, vm, err);
 	if (v)
 		v->on = on;
+	if (v && on)
+		v->keys = true;
 	pthread_mutex_unlock(&m->lock);
 	return v ? 0 : VMC_ENOENT;
 }
@@ -210,7 +215,7 @@ int vmm_power_on(struct vmm *m, const char *vm, struct progress *p, json_t **out
 	if (!rc)
 		rc = set_power(m, vm, true, err);
 	if (!rc)
-		*out = json_pack("{s:n, s:{}}", "home", "disks");
+		*out = json_pack("{s:n, s:{}, s:b}", "home", "disks", "may_fetch", !fetch_is_forbidden());
 	return rc;
 }
 
@@ -235,10 +240,12 @@ static json_t *show(const struct mock_vm *v)
 	json_t *disks = json_array();
 
 	for (unsigned int i = 0; i < v->n_disks; i++)
-		json_array_append_new(disks, json_pack("{s:s, s:s, s:s, s:b, s:n, s:s, s:i}", "name", v->disks[i],
-			"path", "/x", "key", "kms/1", "open", v->on, "device", "dm_flags", "", "generation", 1));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "id", v->id, "name", v->name, "bundle", v->bundle,
-			 "power", v->on ? "on" : "off", "key_state", "ok", "provider", "kms", "disks", disks);
+		json_array_append_new(disks, json_pack("{s:s, s:s, s:s, s:b, s:n, s:s, s:i, s:b}", "name", v->disks[i],
+			"path", "/x", "key", "kms/1", "open", v->on, "device", "dm_flags", "", "generation", 1,
+			"cached", v->keys));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b}, s:o}", "id", v->id, "name", v->name,
+			 "bundle", v->bundle, "power", v->on ? "on" : "off", "key_state", "ok", "provider", "kms",
+			 "home", "key", "kms/home", "cached", v->keys, "disks", disks);
 }
 
 json_t *vmm_show(struct vmm *m, const char *vm, struct vmc_error *err)

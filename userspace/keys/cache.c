@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch.h"
+
 #define CHUNK	256	/* keys in the secure heap at a time */
 
 int kek_id_split(const char *id, char provider[PROVIDER_NAME_MAX + 1],
@@ -185,6 +187,17 @@ static void copy_results(struct kek_need *needs, size_t n, struct kek_need **m, 
 	}
 }
 
+static void refuse_all(struct kek_need **needs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct kek_need *need = needs[i];
+
+		need->code = vmc_fail(&need->err, VMC_EPERM, "key '%s' is not on this host, and who asked may not have it fetched",
+				      need->id);
+		vmc_hint(&need->err, "have somebody who may register VMs type 'vmcrypt vm unlock --all'");
+	}
+}
+
 int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, size_t n,
 		 struct vmc_error *err)
 {
@@ -204,7 +217,10 @@ int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, si
 	}
 	qsort(missing, n_missing, sizeof(*missing), by_id);
 	n_missing = unique(missing, n_missing);
-	fetch_sorted(k, ps, missing, n_missing);
+	if (fetch_is_forbidden())
+		refuse_all(missing, n_missing);
+	else
+		fetch_sorted(k, ps, missing, n_missing);
 	copy_results(needs, n, missing, n_missing);
 	free(missing);
 	for (size_t i = 0; i < n; i++) {

@@ -30,6 +30,10 @@ static const struct vmc_config defaults = {
 	.tls_min		= "1.2",
 	.cert_warn_days		= 30,
 	.home_size		= 64ull << 20,
+	.health_interval	= 300,
+	.health_retry		= 15,
+	.metrics_interval	= 30,
+	.hook_timeout		= 10,
 };
 
 /* Absolute, and without a closing slash so that paths can be put together. */
@@ -162,6 +166,35 @@ static int in_vm(const struct inifile_entry *e, struct vmc_config *c,
 	return inifile_unknown(e, err);
 }
 
+static int in_health(const struct inifile_entry *e, struct vmc_config *c,
+		     struct vmc_error *err)
+{
+	if (!strcmp(e->name, "interval"))
+		return set_uint(e, 1, 86400, &c->health_interval, err);
+	if (!strcmp(e->name, "retry"))
+		return set_uint(e, 1, 86400, &c->health_retry, err);
+	return inifile_unknown(e, err);
+}
+
+static int in_metrics(const struct inifile_entry *e, struct vmc_config *c,
+		      struct vmc_error *err)
+{
+	if (!strcmp(e->name, "file"))
+		return *e->value ? set_dir(e, c->metrics_file, err) :
+			inifile_text(e, c->metrics_file, sizeof(c->metrics_file), err);
+	if (!strcmp(e->name, "interval"))
+		return set_uint(e, 1, 3600, &c->metrics_interval, err);
+	return inifile_unknown(e, err);
+}
+
+static int in_hooks(const struct inifile_entry *e, struct vmc_config *c,
+		    struct vmc_error *err)
+{
+	if (!strcmp(e->name, "timeout"))
+		return set_uint(e, 1, 60, &c->hook_timeout, err);
+	return inifile_unknown(e, err);
+}
+
 static int on_setting(const struct inifile_entry *e, void *data,
 		      struct vmc_error *err)
 {
@@ -172,6 +205,8 @@ static int on_setting(const struct inifile_entry *e, void *data,
 	} sections[] = {
 		{ "paths", in_paths }, { "daemon", in_daemon },
 		{ "kmip", in_kmip }, { "vm", in_vm },
+		{ "health", in_health }, { "metrics", in_metrics },
+		{ "hooks", in_hooks },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)

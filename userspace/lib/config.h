@@ -25,6 +25,14 @@ struct vmc_config {
 	/* [vm] */
 	unsigned long long home_size;		/* bytes, default 64 MiB */
 	char dm_flags[256];			/* default dm-crypt flags for new disks, comma separated */
+	/* [health] */
+	unsigned int health_interval;		/* seconds between checks while all is well, 1..86400, default 300 */
+	unsigned int health_retry;		/* the first when it is not; doubles up to the interval; default 15 */
+	/* [metrics] */
+	char metrics_file[256];			/* "" (default): none is written */
+	unsigned int metrics_interval;		/* seconds, 1..3600, default 30 */
+	/* [hooks] */
+	unsigned int hook_timeout;		/* seconds for one program, 1..60, default 10 */
 };
 
 int config_load(struct vmc_config *c, const char *path /* NULL: default */, struct vmc_error *err);

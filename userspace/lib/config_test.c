@@ -55,6 +55,11 @@ static void defaults_without_a_file(void **state)
 	assert_int_equal(c.cert_warn_days, 30);
 	assert_int_equal(c.home_size, 64 << 20);
 	assert_string_equal(c.dm_flags, "");
+	assert_int_equal(c.health_interval, 300);
+	assert_int_equal(c.health_retry, 15);
+	assert_string_equal(c.metrics_file, "");
+	assert_int_equal(c.metrics_interval, 30);
+	assert_int_equal(c.hook_timeout, 10);
 }
 
 static void a_named_file_must_be_there(void **state)
@@ -75,7 +80,9 @@ static void every_setting(void **state)
 	assert_ok(load(&c, "; comment\n# comment\n[paths]\nconfig_dir = /c\nstate_dir=/s\nruntime_dir = /r\n"
 		       "[daemon]\nworkers = 64\nsecure_heap = 256K\nlog_level = debug\n"
 		       "[kmip]\nconnect_timeout_ms = 100\nrequest_timeout_ms = 600000\ntls_min = 1.3\ncert_warn_days = 0\n"
-		       "[vm]\nhome_size = 128M\ndm_flags = no_read_workqueue,no_write_workqueue\n", &e), &e);
+		       "[vm]\nhome_size = 128M\ndm_flags = no_read_workqueue,no_write_workqueue\n"
+		       "[health]\ninterval = 86400\nretry = 1\n[metrics]\nfile = /m/v.prom\ninterval = 3600\n"
+		       "[hooks]\ntimeout = 60\n", &e), &e);
 	assert_string_equal(c.config_dir, "/c");
 	assert_string_equal(c.state_dir, "/s");
 	assert_string_equal(c.runtime_dir, "/r");
@@ -88,6 +95,11 @@ static void every_setting(void **state)
 	assert_int_equal(c.cert_warn_days, 0);
 	assert_int_equal(c.home_size, 128 << 20);
 	assert_string_equal(c.dm_flags, "no_read_workqueue,no_write_workqueue");
+	assert_int_equal(c.health_interval, 86400);
+	assert_int_equal(c.health_retry, 1);
+	assert_string_equal(c.metrics_file, "/m/v.prom");
+	assert_int_equal(c.metrics_interval, 3600);
+	assert_int_equal(c.hook_timeout, 60);
 }
 
 static void bad_lines_are_named(void **state)
@@ -109,6 +121,9 @@ static void bad_lines_are_named(void **state)
 		{ "[kmip]\ntls_min = 1.1\n", ":2: ", "1.2 or 1.3" },
 		{ "[paths]\nstate_dir = relative\n", ":2: ", "absolute" },
 		{ "[paths]\nstate_dir = /slash/\n", ":2: ", "closing slash" },
+		{ "[health]\ninterval = 0\n", ":2: ", "1 to 86400" },
+		{ "[metrics]\nfile = v.prom\n", ":2: ", "absolute" },
+		{ "[hooks]\ntimeout = 61\n", ":2: ", "1 to 60" },
 		{ "[vm]\nhome_size = 1M\n", ":2: ", "16M" },
 		{ "[vm]\nhome_size = 67108865\n", ":2: ", "4096" },
 		{ "[daemon]\nworkers = 3\nworkers = 4\n", ":3: ", "set twice" },
