@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "wait.h"
 
 #define ERROR_PREFIX	"org.vmcrypt1.Error."
 
 int bus_fail(struct cli *c, int r, const char *what)
 {
-	return vmc_fail_errno(&c->err, -r, "cannot %s", what);
+	return vmc_fail_errno(&c->err, -r, "cannot %s", _(what));
 }
 
 static int no_daemon(struct cli *c)
@@ -52,10 +53,17 @@ static int own_error(struct cli *c, const char *name, const char *message)
 	return code;
 }
 
+static int no_object(struct cli *c, const char *message)
+{
+	c->no_object = true;
+	return vmc_fail(&c->err, VMC_ENOENT, "vmcryptd knows no such object: %s", message);
+}
+
 int bus_error(struct cli *c, const sd_bus_error *e)
 {
 	const char *name = e->name ? e->name : "", *text = e->message ? e->message : name;
 
+	c->no_object = false;
 	if (!strncmp(name, ERROR_PREFIX, strlen(ERROR_PREFIX)))
 		return own_error(c, name + strlen(ERROR_PREFIX), text);
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
@@ -72,7 +80,7 @@ int bus_error(struct cli *c, const sd_bus_error *e)
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT))
 		return vmc_fail(&c->err, VMC_ETIMEDOUT, "vmcryptd did not answer in time");
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_OBJECT))
-		return vmc_fail(&c->err, VMC_ENOENT, "vmcryptd knows no such object: %s", text);
+		return no_object(c, text);
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_METHOD) ||
 	    sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_INTERFACE)) {
 		vmc_fail(&c->err, VMC_ENOTSUP, "vmcryptd does not know this call: %s", text);
@@ -99,6 +107,21 @@ static int connect_address(sd_bus **bus, const char *address)
 	return r;
 }
 
+/* The daemon speaks our language. No answer is awaited: one that cannot speaks English. */
+static void say_language(struct cli *c)
+{
+	const char *locale = setlocale(LC_MESSAGES, NULL);
+	sd_bus_message *m = NULL;
+
+	if (!locale || !strcmp(locale, "C") || !strncmp(locale, "C.", 2) || !strcmp(locale, "POSIX"))
+		return;
+	if (sd_bus_message_new_method_call(c->bus, &m, BUS_NAME, BUS_ROOT, IFACE_MANAGER, "SetHints") >= 0 &&
+	    sd_bus_message_append(m, "a{ss}", 1, "locale", locale) >= 0 &&
+	    sd_bus_message_set_expect_reply(m, 0) >= 0)
+		sd_bus_send(c->bus, m, NULL);
+	sd_bus_message_unref(m);
+}
+
 int bus_connect(struct cli *c)
 {
 	const char *which = getenv("VMCRYPT_BUS");
@@ -123,13 +146,15 @@ int bus_connect(struct cli *c)
 		else
 			vmc_fail_errno(&c->err, -r, "cannot connect to the system bus");
 		c->err.code = r == -EACCES || r == -EPERM ? VMC_EPERM : VMC_EIO;
-		vmc_hint(&c->err, which && *which ?
-			 "VMCRYPT_BUS must be 'session' or the address of a bus; unset it for the system bus" :
-			 "systemctl start dbus vmcryptd");
+		if (which && *which)
+			vmc_hint(&c->err, "VMCRYPT_BUS must be 'session' or the address of a bus; unset it for the system bus");
+		else
+			vmc_hint(&c->err, "systemctl start dbus vmcryptd");
 		return c->err.code;
 	}
 	/* a person may be asked for a password; what is not a terminal has nobody to ask */
 	sd_bus_set_allow_interactive_authorization(c->bus, !c->json);
+	say_language(c);
 	return 0;
 }
 

@@ -66,7 +66,7 @@ int append_strings(sd_bus_message *m, const char *const *s, size_t n);
 
 /* c->err from the D-Bus error of a call; returns its code. */
 int bus_error(struct cli *c, const sd_bus_error *e);
-/* The same from a negative errno of an sd-bus function that was to do @what. */
+/* The same from a negative errno of an sd-bus function that was to do @what, which is translated here. */
 int bus_fail(struct cli *c, int r, const char *what);
 
 #endif

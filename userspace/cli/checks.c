@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 
 void finding_add(json_t *list, const char *check, enum finding result, const char *fix,
@@ -21,12 +22,13 @@ void finding_add(json_t *list, const char *check, enum finding result, const cha
 	int r;
 
 	va_start(ap, fmt);
-	r = vasprintf(&text, fmt, ap);
+	r = vasprintf(&text, _(fmt), ap);
 	va_end(ap);
 	if (r < 0)
 		return;
 	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "result",
-					      names[result], "text", text, "fix", fix));
+					      names[result], "text", text, "fix",
+					      *fix ? _(fix) : ""));
 	free(text);
 }
 
@@ -96,7 +98,7 @@ static void check_module(json_t *list, const char *root, const char *release)
 
 	if (there(root, "/sys/module/vmcrypt")) {
 		if (!first_line(root, "/sys/module/vmcrypt/version", version, sizeof(version)))
-			snprintf(version, sizeof(version), "not known");
+			snprintf(version, sizeof(version), "%s", _("not known"));
 		finding_add(list, "module", FIND_OK, "", "vmcrypt is loaded, version %s", version);
 	} else if (in_index(root, release, "modules.dep", "vmcrypt")) {
 		finding_add(list, "module", FIND_FAIL, "modprobe vmcrypt",

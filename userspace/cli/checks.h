@@ -11,7 +11,7 @@ enum finding { FIND_OK, FIND_WARN, FIND_FAIL };
 
 /*
  * Append {check, result: "ok" | "warn" | "fail", text, fix} to @list; @fix is
- * what to type, or "" when nothing is to be done.
+ * what to type, or "" when nothing is to be done. @fix and @fmt are translated here.
  */
 void finding_add(json_t *list, const char *check, enum finding result, const char *fix,
 		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));

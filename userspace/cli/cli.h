@@ -25,6 +25,7 @@ struct cli {
 	bool json;
 	bool progress_json;
 	bool bytes;			/* progress of this verb counts bytes */
+	bool no_object;			/* the last D-Bus error: the object is not there */
 	int exit_status;		/* when the verb returns 0 */
 	struct vmc_error err;		/* when it does not */
 };

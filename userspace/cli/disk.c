@@ -2,6 +2,7 @@
 /* "vmcrypt disk ...": the disks of a VM. */
 #include <stdlib.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -38,7 +39,7 @@ static int simple(struct cli *c, const char *member, const char *second, const c
 		r = bus_call(c, m, NULL);
 	if (r)
 		return r;
-	out_say(c, "disk '%s' of VM '%s' %s", c->operands[1], c->operands[0], did);
+	out_say(c, "disk '%s' of VM '%s' %s", c->operands[1], c->operands[0], _(did));
 	out_done(c, "disk", c->operands[1]);
 	return 0;
 }
@@ -55,7 +56,7 @@ static int send_new_disk(struct cli *c, sd_bus_message *m, int r, const char *di
 	r = bus_call(c, m, NULL);
 	if (r)
 		return r;
-	out_say(c, "disk '%s' of VM '%s' %s", c->operands[1], c->operands[0], did);
+	out_say(c, "disk '%s' of VM '%s' %s", c->operands[1], c->operands[0], _(did));
 	out_done(c, "disk", c->operands[1]);
 	return 0;
 }
@@ -72,7 +73,7 @@ int verb_disk_create(struct cli *c)
 	options_string(m, &r, "path", cli_value(c, OPT_PATH));
 	options_string(m, &r, "provider", cli_value(c, OPT_PROVIDER));
 	options_string(m, &r, "dm_flags", cli_value(c, OPT_DM_FLAGS));
-	return send_new_disk(c, m, r, "created");
+	return send_new_disk(c, m, r, N_("created"));
 }
 
 int verb_disk_encrypt(struct cli *c)
@@ -91,8 +92,8 @@ int verb_disk_encrypt(struct cli *c)
 	options_bool(m, &r, "keep_source", keep);
 	options_u64(m, &r, "rate", c->args.number[OPT_RATE]);
 	return send_new_disk(c, m, r, keep ?
-			     "encrypted and checked; the unencrypted source is still there" :
-			     "encrypted and checked; the unencrypted source was removed");
+			     N_("encrypted and checked; the unencrypted source is still there") :
+			     N_("encrypted and checked; the unencrypted source was removed"));
 }
 
 int verb_disk_attach(struct cli *c)
@@ -115,18 +116,18 @@ int verb_disk_attach(struct cli *c)
 
 int verb_disk_detach(struct cli *c)
 {
-	return simple(c, "DetachDisk", NULL, "detached; its file is where it was");
+	return simple(c, "DetachDisk", NULL, N_("detached; its file is where it was"));
 }
 
 int verb_disk_close(struct cli *c)
 {
-	return simple(c, "CloseDisk", NULL, "closed");
+	return simple(c, "CloseDisk", NULL, N_("closed"));
 }
 
 int verb_disk_set(struct cli *c)
 {
 	return simple(c, "SetDiskFlags", cli_value(c, OPT_DM_FLAGS),
-		      "has new dm-crypt flags from the next time it is opened");
+		      N_("has new dm-crypt flags from the next time it is opened"));
 }
 
 int verb_disk_open(struct cli *c)
@@ -147,8 +148,8 @@ int verb_disk_open(struct cli *c)
 int verb_disk_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "NAME", "name" }, { "PATH", "path" }, { "OPEN", "open" }, { "DEVICE", "device" },
-		{ "FLAGS", "dm_flags" }, { "KEY", "key" }, { "CACHED", "cached" },
+		{ N_("NAME"), "name" }, { N_("PATH"), "path" }, { N_("OPEN"), "open" }, { N_("DEVICE"), "device" },
+		{ N_("FLAGS"), "dm_flags" }, { N_("KEY"), "key" }, { N_("CACHED"), "cached" },
 	};
 	VMC_CLEANUP(free_string) char *path = NULL;
 	json_t *vm = NULL;

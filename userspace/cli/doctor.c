@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "../lib/config.h"
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "../lib/version.h"
 #include "bus.h"
@@ -90,14 +91,14 @@ static void check_server(json_t *list, const char *check, const char *name, cons
 	const char *host = json_string_value(json_object_get(server, "host")) ?: "?";
 	char fix[256], whose[320];
 
-	snprintf(fix, sizeof(fix), "vmcrypt provider test %s, once the server is up again", name);
+	snprintf(fix, sizeof(fix), _("vmcrypt provider test %s, once the server is up again"), name);
 	if (!json_is_true(json_object_get(server, "ok")))
 		/* one server of several that is down is no emergency */
 		finding_add(list, check, reachable ? FIND_WARN : FIND_FAIL, fix, "%s",
 			    json_string_value(json_object_get(server, "error")) ?: host);
-	snprintf(whose, sizeof(whose), "the certificate of server %s", host);
+	snprintf(whose, sizeof(whose), _("the certificate of server %s"), host);
 	check_certificate(list, check, whose, json_object_get(server, "cert_days_left"),
-			  "have the key server's side renew it");
+			  _("have the key server's side renew it"));
 }
 
 static void check_provider(struct cli *c, json_t *list, const char *name)
@@ -120,7 +121,7 @@ static void check_provider(struct cli *c, json_t *list, const char *name)
 	snprintf(fix, sizeof(fix), "vmcrypt provider trust %s csr > %s.csr", name, name);
 	client = json_object_get(report, "client_cert");
 	if (json_is_object(client))
-		check_certificate(list, check, "the certificate of this host",
+		check_certificate(list, check, _("the certificate of this host"),
 				  json_object_get(client, "days_left"), fix);
 	else
 		finding_add(list, check, FIND_FAIL, fix, "this host has no certificate for it");
@@ -209,7 +210,7 @@ static void show(const json_t *list)
 			       !strcmp(result, "warn") ? STYLE_WARN : STYLE_BAD;
 
 		printf("%s%-4s%s  ", style_on(s, colour), result, style_off(s, colour));
-		text_print(stdout, json_string_value(json_object_get(f, "check")), false);
+		text_print(stdout, _(json_string_value(json_object_get(f, "check"))), false);
 		fputs(": ", stdout);
 		text_print(stdout, json_string_value(json_object_get(f, "text")), false);
 		putchar('\n');
@@ -219,7 +220,7 @@ static void show(const json_t *list)
 			putchar('\n');
 		}
 	}
-	printf("%zu ok, %zu to look at, %zu wrong\n", findings_count(list, "ok"),
+	printf(_("%zu ok, %zu to look at, %zu wrong\n"), findings_count(list, "ok"),
 	       findings_count(list, "warn"), findings_count(list, "fail"));
 }
 

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -17,7 +18,7 @@
 #define LIMIT_DEFAULT	50
 
 static const struct column columns[] = {
-	{ "TIME", "time" }, { "TYPE", "type" }, { "VM", "vm" }, { "TEXT", "text" },
+	{ N_("TIME"), "time" }, { N_("TYPE"), "type" }, { N_("VM"), "vm" }, { N_("TEXT"), "text" },
 };
 
 /* The daemon gives the newest first; people read downwards. */

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
+#include "table.h"
 
 /* Columns that help texts keep to. */
 #define WIDTH	80
@@ -51,7 +53,7 @@ void help_usage(const struct verb *v, char *out, size_t n)
 static void wrap(FILE *f, const char *text, int at, int indent)
 {
 	while (*text) {
-		size_t room = WIDTH - at, len = strlen(text), cut = len;
+		size_t len = strlen(text), room = text_fit(text, WIDTH - at), cut = len;
 
 		if (len > room) {
 			for (cut = room; cut && text[cut] != ' '; cut--)
@@ -78,7 +80,7 @@ static void print_option(FILE *f, enum opt_id id)
 		n = 0;
 	}
 	fprintf(f, "%*s", 28 - n, "");
-	wrap(f, o->help, 28, 28);
+	wrap(f, _(o->help), 28, 28);
 }
 
 static void print_options(FILE *f, const char *title, uint64_t set)
@@ -87,7 +89,7 @@ static void print_options(FILE *f, const char *title, uint64_t set)
 
 	if (!set)
 		return;
-	fprintf(f, "\n%s:\n", title);
+	fprintf(f, "\n%s\n", title);
 	for (i = 0; i < OPT__N; i++)
 		if (set >> i & 1)
 			print_option(f, i);
@@ -98,16 +100,16 @@ static void print_verb(FILE *f, const struct verb *v)
 	char usage[1024];
 
 	help_usage(v, usage, sizeof(usage));
-	fputs("Usage: vmcrypt ", f);
-	wrap(f, usage, 15, 17);
+	fprintf(f, "%s vmcrypt ", _("Usage:"));
+	wrap(f, usage, (int)text_width(_("Usage:")) + 9, 17);
 	fputc('\n', f);
-	wrap(f, v->summary, 0, 0);
+	wrap(f, _(v->summary), 0, 0);
 	if (v->details) {
 		fputc('\n', f);
-		wrap(f, v->details, 0, 0);
+		wrap(f, _(v->details), 0, 0);
 	}
-	print_options(f, "Options", v->options);
-	print_options(f, "Options of every verb", OPTS_GLOBAL);
+	print_options(f, _("Options:"), v->options);
+	print_options(f, _("Options of every verb:"), OPTS_GLOBAL);
 }
 
 static void print_line(FILE *f, const struct verb *v)
@@ -119,15 +121,15 @@ static void print_line(FILE *f, const struct verb *v)
 		n = 0;
 	}
 	fprintf(f, "%*s", 40 - n, "");
-	wrap(f, v->summary, 40, 40);
+	wrap(f, _(v->summary), 40, 40);
 }
 
 static void print_all(FILE *f)
 {
 	size_t i, len, last = 0;
 
-	fputs("Usage: vmcrypt VERB [OPTION...]\n"
-	      "Keys and encrypted disks for virtual machines of this host.\n", f);
+	fputs(_("Usage: vmcrypt VERB [OPTION...]\n"
+		"Keys and encrypted disks for virtual machines of this host.\n"), f);
 	for (i = 0; i < n_verbs; i++) {
 		len = strcspn(verbs[i].pattern, " ");
 		/* a blank line between families, none between single verbs */
@@ -137,8 +139,8 @@ static void print_all(FILE *f)
 		last = len;
 		print_line(f, &verbs[i]);
 	}
-	print_options(f, "Options of every verb", OPTS_GLOBAL);
-	fputs("\n'vmcrypt VERB --help' tells more; vmcrypt(1) tells all.\n", f);
+	print_options(f, _("Options of every verb:"), OPTS_GLOBAL);
+	fprintf(f, "\n%s\n", _("'vmcrypt VERB --help' tells more; vmcrypt(1) tells all."));
 }
 
 int help_print(FILE *f, const char *const *words, size_t n, struct vmc_error *err)
@@ -166,7 +168,7 @@ int help_print(FILE *f, const char *const *words, size_t n, struct vmc_error *er
 		print_verb(f, only);
 		return 0;
 	}
-	fputs("Usage: vmcrypt", f);
+	fprintf(f, "%s vmcrypt", _("Usage:"));
 	for (i = 0; i < n; i++)
 		fprintf(f, " %s", words[i]);
 	fputs(" ...\n\n", f);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "vmcrypt job ...": work that runs, or was stopped half way. */
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -9,8 +10,8 @@
 int verb_job_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "ID", "id" }, { "STATE", "state" }, { "VM", "name|vm" }, { "WHAT", "what|kind" },
-		{ "DONE", "done" }, { "TOTAL", "total" }, { "ERROR", "error" },
+		{ N_("ID"), "id" }, { N_("STATE"), "state" }, { N_("VM"), "name|vm" }, { N_("WHAT"), "what|kind" },
+		{ N_("DONE"), "done" }, { N_("TOTAL"), "total" }, { N_("ERROR"), "error" },
 	};
 	json_t *jobs = NULL;
 	int r = bus_json(c, &jobs, BUS_ROOT, IFACE_MANAGER, "ListJobs", "");

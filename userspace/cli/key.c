@@ -2,13 +2,14 @@
 /* "vmcrypt key ...": key encryption keys, by id; never their bytes. */
 #include <stdio.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
 #include "render.h"
 #include "verbs.h"
 
-static const char no_keys[] = "this host knows no keys; the first VM brings one";
+static const char no_keys[] = N_("this host knows no keys; the first VM brings one");
 
 static int list_keys(struct cli *c, json_t **keys)
 {
@@ -25,8 +26,8 @@ static int list_keys(struct cli *c, json_t **keys)
 int verb_key_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "ID", "id" }, { "CACHED", "cached" }, { "VOLUMES", "users" }, { "VMS", "vms" },
-		{ "CHECK VALUE", "kcv" }, { "LEASE", "lease_left" }, { "NOTE", "note" },
+		{ N_("ID"), "id" }, { N_("CACHED"), "cached" }, { N_("VOLUMES"), "users" }, { N_("VMS"), "vms" },
+		{ N_("CHECK VALUE"), "kcv" }, { N_("LEASE"), "lease_left" }, { N_("NOTE"), "note" },
 	};
 	json_t *keys = NULL;
 	int r = list_keys(c, &keys);
@@ -75,7 +76,7 @@ static json_t *key_summary(const json_t *keys)
 int verb_key_status(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "VM", "vm" }, { "VOLUME", "volume" }, { "KEY", "key" }, { "CACHED", "cached" },
+		{ N_("VM"), "vm" }, { N_("VOLUME"), "volume" }, { N_("KEY"), "key" }, { N_("CACHED"), "cached" },
 	};
 	json_t *keys = NULL, *s;
 	int r = list_keys(c, &keys);
@@ -133,9 +134,10 @@ int verb_key_remove(struct cli *c)
 	r = bus_call(c, m, NULL);
 	if (r)
 		return r;
-	out_say(c, destroy ? "key '%s' destroyed on its provider and removed from this host" :
-			     "key '%s' removed from this host's cache; its provider still has it",
-		c->operands[0]);
+	if (destroy)
+		out_say(c, "key '%s' destroyed on its provider and removed from this host", c->operands[0]);
+	else
+		out_say(c, "key '%s' removed from this host's cache; its provider still has it", c->operands[0]);
 	out_done(c, "key", c->operands[0]);
 	return 0;
 }

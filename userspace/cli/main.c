@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/version.h"
 #include "bus.h"
 #include "cli.h"
@@ -14,12 +15,27 @@
 #include "out.h"
 #include "verbs.h"
 
-/* Names may hold any letters: without a locale, take them as UTF-8 all the same. */
-static void set_locale(void)
+/* --json, in its place: what programs read is not translated, errors neither. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (!strcmp(argv[i], "--json"))
+			return true;
+	return false;
+}
+
+/*
+ * Names may hold any letters: without a locale, take them as UTF-8 all the same.
+ * LC_NUMERIC stays as it is in C: numbers are read, and written into JSON.
+ */
+static void set_locale(bool translate)
 {
 	setlocale(LC_CTYPE, "");
 	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
+	if (translate)
+		setlocale(LC_MESSAGES, "");
+	i18n_init();
 }
 
 /* D-Bus and JSON take UTF-8 only; refuse here, where the word can be told by its place. */
@@ -75,11 +91,12 @@ static int flush(struct cli *c)
 
 int main(int argc, char **argv)
 {
+	bool completion = argc > 1 && !strcmp(argv[1], "__complete");
 	struct cli c = { 0 };
 	int r;
 
-	set_locale();
-	if (argc > 1 && !strcmp(argv[1], "__complete")) {
+	set_locale(!completion && !wants_json(argc, argv));
+	if (completion) {
 		complete(&c, stdout, argv + 2, (size_t)argc - 2);
 	} else {
 		r = run(&c, argc, argv);

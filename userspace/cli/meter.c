@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
+#include "table.h"
 
 /* Rates older than this hardly count. */
 #define SMOOTH_MS	5000.0
+/* Columns of the bar, at most. */
+#define BAR_MAX		40u
 
 void meter_update(struct meter *m, const char *phase, uint64_t done, uint64_t total,
 		  uint64_t now_ms)
@@ -78,43 +82,62 @@ static void format_rate(const struct meter *m, char out[48])
 		*out = '\0';
 	} else if (m->bytes) {
 		vmc_size_format((uint64_t)m->rate, size);
+		i18n_decimal(size);
 		snprintf(out, 48, "  %s/s", size);
 	} else {
-		snprintf(out, 48, "  %.1f/s", m->rate);
+		snprintf(size, sizeof(size), "%.1f", m->rate);
+		i18n_decimal(size);
+		snprintf(out, 48, "  %s/s", size);
 	}
+}
+
+/* "  42.0%  12.0 MiB/s  ETA 1:02", or what of it is known. */
+static void format_tail(const struct meter *m, double percent, char *out, size_t n)
+{
+	char eta[32], rate[48], number[16];
+
+	format_rate(m, rate);
+	if (percent < 0) {
+		snprintf(out, n, "%s", rate);
+		return;
+	}
+	format_eta(meter_eta(m), eta);
+	snprintf(number, sizeof(number), "%5.1f", percent);
+	i18n_decimal(number);
+	/* percent done, rate with two blanks before it or nothing, time left */
+	snprintf(out, n, _(" %s%%%s  ETA %s"), number, rate, eta);
+}
+
+static void format_bar(double percent, size_t width, char *out)
+{
+	size_t full = (size_t)(percent * (double)width / 100.0);
+
+	*out++ = '[';
+	for (size_t i = 0; i < width; i++)
+		*out++ = i < full ? '#' : '.';
+	*out++ = ']';
+	*out = '\0';
 }
 
 void meter_line(const struct meter *m, size_t width, char *out, size_t n)
 {
-	char eta[32], rate[48], tail[128];
+	const char *phase = *m->phase ? _(m->phase) : "";
+	char tail[128], bar[BAR_MAX + 3] = "";
 	double percent = meter_percent(m);
-	size_t used, bar, full, i;
-	int r;
+	size_t used = text_width(phase) + 1, tail_width;
 
-	if (n > width + 1)
-		n = width + 1;
 	if (!n)
 		return;
-	format_rate(m, rate);
-	format_eta(meter_eta(m), eta);
-	if (percent < 0)
-		snprintf(tail, sizeof(tail), "%s", rate);
-	else
-		snprintf(tail, sizeof(tail), " %5.1f%%%s  ETA %s", percent, rate, eta);
-	r = snprintf(out, n, "%s ", m->phase);
-	used = r < 0 ? 0 : (size_t)r < n ? (size_t)r : n - 1;
-	if (percent >= 0 && used + strlen(tail) + 12 < n) {
-		bar = n - 1 - used - strlen(tail) - 2;
-		if (bar > 40)
-			bar = 40;
-		full = (size_t)(percent * (double)bar / 100.0);
-		out[used++] = '[';
-		for (i = 0; i < bar; i++)
-			out[used++] = i < full ? '#' : '.';
-		out[used++] = ']';
-		out[used] = '\0';
+	format_tail(m, percent, tail, sizeof(tail));
+	tail_width = text_width(tail);
+	if (percent >= 0 && used + tail_width + 12 <= width) {
+		size_t room = width - used - tail_width - 2;
+
+		format_bar(percent, room > BAR_MAX ? BAR_MAX : room, bar);
 	}
-	snprintf(out + used, n - used, "%s", tail);
+	snprintf(out, n, "%s %s%s", phase, bar, tail);
+	/* whole characters only, whatever cut it */
+	out[text_fit(out, width)] = '\0';
 }
 
 json_t *meter_json(const struct meter *m)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -42,7 +43,7 @@ void out_say(const struct cli *c, const char *fmt, ...)
 	if (!cli_text(c))
 		return;
 	va_start(ap, fmt);
-	r = vasprintf(&text, fmt, ap);
+	r = vasprintf(&text, _(fmt), ap);
 	va_end(ap);
 	if (r < 0)
 		return;
@@ -61,7 +62,7 @@ int out_error(const struct cli *c, const struct vmc_error *err)
 	text_print(stderr, err->text, true);
 	fputc('\n', stderr);
 	if (*err->hint) {
-		fprintf(stderr, "%sHint:%s ", style_on(STYLE_BOLD, colour),
+		fprintf(stderr, "%s%s%s ", style_on(STYLE_BOLD, colour), _("Hint:"),
 			style_off(STYLE_BOLD, colour));
 		text_print(stderr, err->hint, true);
 		fputc('\n', stderr);

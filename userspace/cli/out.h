@@ -18,7 +18,7 @@ void out_json(const json_t *value);
 /* The same for verbs whose call returns nothing: {"done": VERB, "KEY": VALUE}. */
 void out_done(const struct cli *c, const char *key, const char *value);
 
-/* Text for people: printed on standard output unless --json. */
+/* Text for people: printed on standard output unless --json. @fmt is translated here. */
 void out_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* "vmcrypt: TEXT" and "Hint: HINT" on standard error; with --json also {"error": ...} on

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -14,7 +15,7 @@
 /* An object path that is not there means a provider that is not there. */
 int provider_fail(struct cli *c, const char *name, int r)
 {
-	if (r != VMC_ENOENT || strncmp(c->err.text, "vmcryptd knows no such object", 29) != 0)
+	if (r != VMC_ENOENT || !c->no_object)
 		return r;
 	vmc_fail(&c->err, VMC_ENOENT, "there is no provider '%s'", name);
 	vmc_hint(&c->err, "'vmcrypt provider list' shows them; 'vmcrypt provider add kmip %s --server HOST' adds it",
@@ -103,8 +104,8 @@ int verb_provider_add_kmip(struct cli *c)
 		take_back(c, name);
 		return r;
 	}
-	out_say(c, "provider '%s' added with %zu server%s", name, c->args.n_list,
-		c->args.n_list == 1 ? "" : "s");
+	out_say(c, P_("provider '%s' added with %zu server", "provider '%s' added with %zu servers",
+		      c->args.n_list), name, c->args.n_list);
 	out_say(c, "Next: vmcrypt provider trust %s csr > %s.csr   (the servers must know this host)",
 		name, name);
 	if (!ca)
@@ -117,8 +118,8 @@ int verb_provider_add_kmip(struct cli *c)
 int verb_provider_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "NAME", "name" }, { "KIND", "kind" }, { "DEFAULT", "default" },
-		{ "STATE", "state" }, { "SERVERS", "servers" },
+		{ N_("NAME"), "name" }, { N_("KIND"), "kind" }, { N_("DEFAULT"), "default" },
+		{ N_("STATE"), "state" }, { N_("SERVERS"), "servers" },
 	};
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListProviders", "");
@@ -148,9 +149,9 @@ int verb_provider_show(struct cli *c)
 static int show_test(struct cli *c, json_t *report)
 {
 	static const struct column cols[] = {
-		{ "SERVER", "host" }, { "PORT", "port" }, { "OK", "ok" }, { "LATENCY", "latency_ms" },
-		{ "KMIP", "version" }, { "VENDOR", "vendor" },
-		{ "CERTIFICATE ENDS IN", "cert_days_left" }, { "ERROR", "error" },
+		{ N_("SERVER"), "host" }, { N_("PORT"), "port" }, { N_("OK"), "ok" }, { N_("LATENCY"), "latency_ms" },
+		{ N_("KMIP"), "version" }, { N_("VENDOR"), "vendor" },
+		{ N_("CERTIFICATE ENDS IN"), "cert_days_left" }, { N_("ERROR"), "error" },
 	};
 	json_t *client = json_object_get(report, "client_cert"), *warning;
 	size_t i;
@@ -159,7 +160,7 @@ static int show_test(struct cli *c, json_t *report)
 	r = render_list(stdout, json_object_get(report, "servers"), cols, ARRAY_SIZE(cols),
 			"the provider has no servers");
 	if (json_is_object(client)) {
-		puts("Certificate of this host:");
+		puts(_("Certificate of this host:"));
 		r = r ? r : render_object(stdout, client, 2);
 	} else {
 		out_say(c, "This host has no certificate yet. Next: vmcrypt provider trust %s csr > %s.csr",

@@ -2,13 +2,18 @@
 #include "render.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include "../lib/error.h"
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "out.h"
 #include "table.h"
+#include "words.h"
 
 #define COLUMNS_MAX	24
 /* Deeper than anything the daemon has. */
@@ -51,14 +56,16 @@ static char *integer_text(const char *key, json_int_t n)
 {
 	char buf[48];
 
-	if (is_bytes(key) && n >= 0)
+	if (is_bytes(key) && n >= 0) {
 		vmc_size_format(n, buf);
+		i18n_decimal(buf);
+	}
 	else if (is_time(key) && n > 0)
 		vmc_time_format(n, buf);
 	else if (ends_with(key, "_ms"))
 		snprintf(buf, sizeof(buf), "%lld ms", (long long)n);
 	else if (ends_with(key, "days_left"))
-		snprintf(buf, sizeof(buf), "%lld days", (long long)n);
+		snprintf(buf, sizeof(buf), P_("%lld day", "%lld days", n < 0 ? -n : n), (long long)n);
 	else if (!strcmp(key, "lease_left"))
 		snprintf(buf, sizeof(buf), "%lld s", (long long)n);
 	else
@@ -113,11 +120,12 @@ static char *value_text(const char *key, const json_t *v, int depth)
 	case JSON_REAL:
 		snprintf(buf, sizeof(buf), "%.1f%s", json_real_value(v),
 			 ends_with(key, "_ms") ? " ms" : "");
+		i18n_decimal(buf);
 		return strdup(buf);
 	case JSON_TRUE:
-		return strdup("yes");
+		return strdup(_("yes"));
 	case JSON_FALSE:
-		return strdup("no");
+		return strdup(_("no"));
 	case JSON_ARRAY:
 	case JSON_OBJECT:
 		return depth < DEPTH_MAX ? joined_text(v, depth) : strdup("...");
@@ -174,8 +182,8 @@ static void add_row(struct table *t, const char *name, const json_t *row,
 			text = strdup(name);
 		else
 			text = render_value(cols[i].key, v);
-		table_cell(t, text, style_of(cols[i].key, text ? text : ""),
-			   is_amount(v) && !is_time(cols[i].key));
+		table_cell(t, text ? words_value(cols[i].key, text) : NULL,
+			   style_of(cols[i].key, text ? text : ""), is_amount(v) && !is_time(cols[i].key));
 		free(text);
 	}
 }
@@ -214,7 +222,7 @@ static int print_table(FILE *f, const json_t *list, const struct column *cols, s
 	int r;
 
 	for (i = 0; i < n; i++)
-		table_cell(t, cols[i].header, STYLE_BOLD, all_amounts(list, cols[i].key));
+		table_cell(t, *cols[i].header ? _(cols[i].header) : "", STYLE_BOLD, all_amounts(list, cols[i].key));
 	json_array_foreach(list, i, row)
 		add_row(t, NULL, row, cols, n);
 	if (json_is_object(list))
@@ -231,7 +239,7 @@ int render_list(FILE *f, const json_t *list, const struct column *cols, size_t n
 	size_t n = json_is_array(list) ? json_array_size(list) : json_object_size(list);
 
 	if (!n) {
-		fprintf(f, "%s\n", empty);
+		fprintf(f, "%s\n", _(empty));
 		return 0;
 	}
 	return print_table(f, list, cols, n_cols, 0);
@@ -255,7 +263,7 @@ static const char *spelled(const char *word, size_t len)
 }
 
 /* "key_state" -> "Key state"; units at the end are in the value already. */
-static void label(const char *key, char *out, size_t n)
+static void english_label(const char *key, char *out, size_t n)
 {
 	size_t used = 0, len;
 	bool first = true;
@@ -277,9 +285,38 @@ static void label(const char *key, char *out, size_t n)
 		out[0] = (char)toupper((unsigned char)out[0]);
 }
 
+static void label(const char *key, char *out, size_t n)
+{
+	char english[80];
+
+	english_label(key, english, sizeof(english));
+	snprintf(out, n, "%s", words_label(english));
+}
+
+/* In capitals; what does not fit, or is no character, is left out. */
+static void header(const char *key, char *out, size_t n)
+{
+	mbstate_t from = { 0 }, to = { 0 };
+	char text[80], c[MB_LEN_MAX];
+	const char *s = text;
+	size_t len, used = 0;
+	wchar_t wc;
+
+	label(key, text, sizeof(text));
+	while (*s && (len = mbrtowc(&wc, s, strlen(s), &from)) <= strlen(s)) {
+		s += len;
+		len = wcrtomb(c, (wchar_t)towupper((wint_t)wc), &to);
+		if (len == (size_t)-1 || used + len >= n)
+			break;
+		memcpy(out + used, c, len);
+		used += len;
+	}
+	out[used] = '\0';
+}
+
 /* All rows' keys as columns, in the order in which they come. */
 static size_t union_columns(const json_t *list, struct column cols[COLUMNS_MAX],
-			    char headers[COLUMNS_MAX][40])
+			    char headers[COLUMNS_MAX][80])
 {
 	const json_t *row;
 	const char *key, *row_name;
@@ -287,7 +324,7 @@ static size_t union_columns(const json_t *list, struct column cols[COLUMNS_MAX],
 	size_t n = 0, i, j;
 
 	if (json_is_object(list)) {
-		cols[n++] = (struct column){ "NAME", "name" };
+		cols[n++] = (struct column){ N_("NAME"), "name" };
 		json_object_foreach((json_t *)list, row_name, row)
 			json_array_append(rows, (json_t *)row);
 	} else {
@@ -299,10 +336,7 @@ static size_t union_columns(const json_t *list, struct column cols[COLUMNS_MAX],
 				;
 			if (j < n || n == COLUMNS_MAX)
 				continue;
-			memset(headers[n], 0, sizeof(headers[n]));
-			label(key, headers[n], sizeof(headers[n]));
-			for (j = 0; headers[n][j]; j++)
-				headers[n][j] = (char)toupper((unsigned char)headers[n][j]);
+			header(key, headers[n], sizeof(headers[n]));
 			cols[n] = (struct column){ headers[n], key };
 			n++;
 		}
@@ -333,7 +367,7 @@ static bool is_block(const json_t *v)
 
 static int render_block(FILE *f, const json_t *v, int indent)
 {
-	char headers[COLUMNS_MAX][40];
+	char headers[COLUMNS_MAX][80];
 	struct column cols[COLUMNS_MAX];
 
 	if (json_is_string(v)) {
@@ -385,7 +419,7 @@ int render_object(FILE *f, const json_t *object, int indent)
 		text_print(f, text, false);
 		s = style_of(key, value);
 		fprintf(f, ":%*s%s", (int)(width - text_width(text)) + 1, "", style_on(s, colour));
-		text_print(f, *value ? value : "none", false);
+		text_print(f, *value ? words_value(key, value) : _("none"), false);
 		fprintf(f, "%s\n", style_off(s, colour));
 		free(value);
 	}

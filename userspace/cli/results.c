@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "out.h"
 #include "render.h"
 #include "table.h"
@@ -17,7 +18,7 @@ static void read_error(const json_t *result, struct vmc_error *err)
 
 	memset(err, 0, sizeof(*err));
 	vmc_fail(err, code ? vmc_code_from_name(code) : VMC_EINTERNAL, "%s",
-		 text ? text : "failed without a reason");
+		 text ? text : _("failed without a reason"));
 	if (hint)
 		vmc_hint(err, "%s", hint);
 }
@@ -38,7 +39,7 @@ static void print_failure(const json_t *result, const struct vmc_error *err)
 	fputc('\n', stderr);
 	if (!*err->hint)
 		return;
-	fputs("Hint: ", stderr);
+	fprintf(stderr, "%s ", _("Hint:"));
 	text_print(stderr, err->hint, true);
 	fputc('\n', stderr);
 }
@@ -69,9 +70,9 @@ int results_show(struct cli *c, const json_t *answer, const char *did)
 		return 0;
 	}
 	if (failed)
-		out_say(c, "%zu of %zu VMs %s, %zu not", n - failed, n, did, failed);
+		out_say(c, P_("%zu of %zu VM %s, %zu not", "%zu of %zu VMs %s, %zu not", n), n - failed, n, _(did), failed);
 	else
-		out_say(c, "%zu VM%s %s", n, n == 1 ? "" : "s", did);
+		out_say(c, P_("%zu VM %s", "%zu VMs %s", n), n, _(did));
 	if (json_object_size(timing)) {
 		out_say(c, "Timing:");
 		return render_object(stdout, timing, 2);

@@ -95,7 +95,9 @@ int run_command(char *const *argv, char *const *env, const sigset_t *mask, int *
 	if (n != (ssize_t)sizeof(e))
 		return 0;
 	vmc_fail_errno(err, e, "cannot run '%s'", argv[0]);
-	vmc_hint(err, e == ENOENT ? "is it installed and in PATH?" :
-		 "is it an executable file?");
+	if (e == ENOENT)
+		vmc_hint(err, "is it installed and in PATH?");
+	else
+		vmc_hint(err, "is it an executable file?");
 	return err->code;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "../lib/version.h"
 #include "bus.h"
@@ -47,9 +48,9 @@ int verb_version(struct cli *c)
 	} else {
 		printf("vmcrypt  %s\n", VMC_VERSION);
 		out_say(c, "vmcryptd %s", json_string_value(json_object_get(o, "vmcryptd")) ?:
-			"not running");
+			_("not running"));
 		out_say(c, "module   %s", json_string_value(json_object_get(o, "module")) ?:
-			"not known");
+			_("not known"));
 	}
 	json_decref(o);
 	return 0;

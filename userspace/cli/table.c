@@ -95,6 +95,21 @@ size_t text_width(const char *s)
 	return sum;
 }
 
+size_t text_fit(const char *s, size_t width)
+{
+	size_t at = 0, sum = 0, len;
+	int w;
+
+	while (s[at]) {
+		len = next_char(s + at, &w);
+		if (sum + (size_t)w > width)
+			break;
+		sum += (size_t)w;
+		at += len;
+	}
+	return at;
+}
+
 void text_print(FILE *f, const char *s, bool lines)
 {
 	while (*s) {

@@ -24,6 +24,9 @@ int table_print(const struct table *t, FILE *f, int indent, bool colour);
 /* Width in terminal columns of UTF-8 @s; a broken byte counts as one. */
 size_t text_width(const char *s);
 
+/* How many bytes of @s, whole characters, fit into @width columns. */
+size_t text_fit(const char *s, size_t width);
+
 /* Print @s with control characters, escapes among them, as '?': what comes from a
  * server must not drive the terminal. Newlines pass when @lines. */
 void text_print(FILE *f, const char *s, bool lines);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -56,7 +57,7 @@ static int make_pem(struct cli *c, const char *verb, const char *next)
 	} else if (pem) {
 		fputs(pem, stdout);
 		fflush(stdout);
-		fprintf(stderr, "Next: %s\n", next);
+		fprintf(stderr, _("Next: %s\n"), next);
 	} else {
 		r = vmc_fail(&c->err, VMC_EPROTO, "vmcryptd's answer has no PEM text in it");
 	}
@@ -69,7 +70,7 @@ int verb_trust_csr(struct cli *c)
 	char next[256];
 
 	snprintf(next, sizeof(next),
-		 "have the key server's side sign it, then vmcrypt provider trust %s upload FILE",
+		 _("have the key server's side sign it, then vmcrypt provider trust %s upload FILE"),
 		 c->operands[0]);
 	return make_pem(c, "csr", next);
 }
@@ -79,7 +80,7 @@ int verb_trust_self_signed(struct cli *c)
 	char next[256];
 
 	snprintf(next, sizeof(next),
-		 "have the key servers trust this certificate, then vmcrypt provider test %s",
+		 _("have the key servers trust this certificate, then vmcrypt provider test %s"),
 		 c->operands[0]);
 	return make_pem(c, "self-signed", next);
 }
@@ -137,7 +138,7 @@ static void show_certificate(const struct cli *c, const json_t *cert)
 {
 	out_say(c, "  subject      %s", json_string_value(json_object_get(cert, "subject")) ?: "-");
 	out_say(c, "    issuer     %s%s", json_string_value(json_object_get(cert, "issuer")) ?: "-",
-		json_is_true(json_object_get(cert, "self_signed")) ? " (self-signed)" : "");
+		json_is_true(json_object_get(cert, "self_signed")) ? _(" (self-signed)") : "");
 	out_say(c, "    valid to   %s, %lld days left",
 		json_string_value(json_object_get(cert, "not_after")) ?: "-",
 		(long long)json_integer_value(json_object_get(cert, "days_left")));
@@ -220,8 +221,10 @@ int verb_trust_pin(struct cli *c)
 	}
 	if (r)
 		return r;
-	out_say(c, "servers of provider '%s' are trusted by %s", c->operands[0],
-		ca ? "the CA" : "the fingerprint");
+	if (ca)
+		out_say(c, "servers of provider '%s' are trusted by the CA", c->operands[0]);
+	else
+		out_say(c, "servers of provider '%s' are trusted by the fingerprint", c->operands[0]);
 	out_say(c, "Next: vmcrypt provider test %s", c->operands[0]);
 	out_done(c, "provider", c->operands[0]);
 	return 0;

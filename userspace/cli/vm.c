@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -38,7 +39,7 @@ static int show_new(struct cli *c, sd_bus_message *reply, const char *did)
 	} else {
 		const char *name = json_string_value(json_object_get(vm, "name")) ?: id;
 
-		out_say(c, "VM '%s' %s, id %s", name, did, id);
+		out_say(c, "VM '%s' %s, id %s", name, _(did), id);
 		out_say(c, "Next: vmcrypt disk create %s NAME --size SIZE, or vmcrypt vm power-on %s",
 			name, name);
 	}
@@ -65,7 +66,7 @@ int verb_vm_create(struct cli *c)
 	}
 	r = bus_call(c, m, &reply);
 	if (!r)
-		r = show_new(c, reply, "created");
+		r = show_new(c, reply, N_("created"));
 	sd_bus_message_unref(reply);
 	return r;
 }
@@ -88,7 +89,7 @@ int verb_vm_register(struct cli *c)
 	}
 	r = bus_call(c, m, &reply);
 	if (!r)
-		r = show_new(c, reply, "registered");
+		r = show_new(c, reply, N_("registered"));
 	sd_bus_message_unref(reply);
 	return r;
 }
@@ -103,32 +104,32 @@ static int simple(struct cli *c, const char *member, const char *did)
 		r = bus_method(c, path, IFACE_VM, member, "");
 	if (r)
 		return r;
-	out_say(c, "VM '%s' %s", c->operands[0], did);
+	out_say(c, "VM '%s' %s", c->operands[0], _(did));
 	out_done(c, "vm", c->operands[0]);
 	return 0;
 }
 
 int verb_vm_unregister(struct cli *c)
 {
-	return simple(c, "Unregister", "unregistered; its files are where they were");
+	return simple(c, "Unregister", N_("unregistered; its files are where they were"));
 }
 
 int verb_vm_reload(struct cli *c)
 {
-	return simple(c, "Reload", "reloaded");
+	return simple(c, "Reload", N_("reloaded"));
 }
 
 int verb_vm_power_off(struct cli *c)
 {
-	return simple(c, "PowerOff", "is off");
+	return simple(c, "PowerOff", N_("is off"));
 }
 
 /* What is said once, then home and disks as one table. */
 static int render_vm(json_t *vm)
 {
 	static const struct column cols[] = {
-		{ "VOLUME", "name" }, { "PATH", "path" }, { "KEY", "key" }, { "CACHED", "cached" },
-		{ "OPEN", "open" }, { "DEVICE", "device" },
+		{ N_("VOLUME"), "name" }, { N_("PATH"), "path" }, { N_("KEY"), "key" }, { N_("CACHED"), "cached" },
+		{ N_("OPEN"), "open" }, { N_("DEVICE"), "device" },
 	};
 	json_t *volumes = json_array(), *home = json_object_get(vm, "home");
 	int r;
@@ -167,8 +168,8 @@ int verb_vm_show(struct cli *c)
 int verb_vm_list(struct cli *c)
 {
 	static const struct column cols[] = {
-		{ "NAME", "name" }, { "ID", "id" }, { "POWER", "power" },
-		{ "KEYS", "key_state" }, { "PROVIDER", "provider" }, { "DISKS", "disks" },
+		{ N_("NAME"), "name" }, { N_("ID"), "id" }, { N_("POWER"), "power" },
+		{ N_("KEYS"), "key_state" }, { N_("PROVIDER"), "provider" }, { N_("DISKS"), "disks" },
 	};
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListVMs", "");
@@ -346,7 +347,7 @@ int verb_vm_unlock(struct cli *c)
 {
 	int r = check_vms(c);
 
-	return r ? r : many_vms(c, "UnlockVMs", false, "unlocked");
+	return r ? r : many_vms(c, "UnlockVMs", false, N_("unlocked"));
 }
 
 static int recrypt_deep(struct cli *c)
@@ -372,8 +373,10 @@ static int recrypt_deep(struct cli *c)
 		r = bus_method(c, path, IFACE_VM, "RecryptDeep", "s", disk ? disk : "");
 	if (r)
 		return r;
-	out_say(c, "VM '%s': %s%s%s written anew under a new key", c->operands[0],
-		disk ? "disk '" : "home volume and all disks", disk ? disk : "", disk ? "'" : "");
+	if (disk)
+		out_say(c, "VM '%s': disk '%s' written anew under a new key", c->operands[0], disk);
+	else
+		out_say(c, "VM '%s': home volume and all disks written anew under a new key", c->operands[0]);
 	out_done(c, "vm", c->operands[0]);
 	return 0;
 }
@@ -384,8 +387,10 @@ int verb_vm_recrypt(struct cli *c)
 	int r;
 
 	if (deep == args_has(&c->args, OPT_SHALLOW)) {
-		vmc_fail(&c->err, VMC_EINVAL, deep ? "either --shallow or --deep, not both" :
-			 "--shallow or --deep?");
+		if (deep)
+			vmc_fail(&c->err, VMC_EINVAL, "either --shallow or --deep, not both");
+		else
+			vmc_fail(&c->err, VMC_EINVAL, "--shallow or --deep?");
 		vmc_hint(&c->err, "--shallow changes the key encryption key, in a moment; --deep writes all data anew under a new data key");
 		return VMC_EINVAL;
 	}
@@ -394,5 +399,5 @@ int verb_vm_recrypt(struct cli *c)
 	if (args_has(&c->args, OPT_DISK))
 		return vmc_fail(&c->err, VMC_EINVAL, "--shallow is for whole VMs; --disk goes with --deep");
 	r = check_vms(c);
-	return r ? r : many_vms(c, "RecryptShallow", true, "under a new key encryption key");
+	return r ? r : many_vms(c, "RecryptShallow", true, N_("under a new key encryption key"));
 }

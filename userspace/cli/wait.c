@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "meter.h"
@@ -263,15 +264,16 @@ static int interrupted(struct waiter *w)
 	erase(w);
 	w->interrupts++;
 	if (w->interrupts == 1) {
-		fprintf(stderr,
-			"vmcrypt: stopping at the next safe point; press Ctrl-C again not to wait for it\n");
+		fprintf(stderr, "vmcrypt: %s\n",
+			_("stopping at the next safe point; press Ctrl-C again not to wait for it"));
 		send_cancel(w);
 		return 0;
 	}
 	vmc_fail(err, VMC_ECANCELED, "not waiting any longer for '%s'", w->c->verb->pattern);
-	vmc_hint(err, w->cancel_sent ?
-		 "vmcryptd was told to stop and does so at the next safe point; 'vmcrypt job list' shows what is left" :
-		 "vmcryptd goes on with it; 'vmcrypt status' and 'vmcrypt job list' show how it ends");
+	if (w->cancel_sent)
+		vmc_hint(err, "vmcryptd was told to stop and does so at the next safe point; 'vmcrypt job list' shows what is left");
+	else
+		vmc_hint(err, "vmcryptd goes on with it; 'vmcrypt status' and 'vmcrypt job list' show how it ends");
 	return VMC_ECANCELED;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "i18n.h"
 #include "util.h"
 
 static const struct {
@@ -54,7 +55,7 @@ int vmc_fail(struct vmc_error *err, int code, const char *fmt, ...)
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), _(fmt), ap);
 	va_end(ap);
 	set_text(err, code, text);
 	return code;
@@ -68,7 +69,7 @@ void vmc_hint(struct vmc_error *err, const char *fmt, ...)
 	if (!err)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(hint, sizeof(hint), fmt, ap);
+	vsnprintf(hint, sizeof(hint), _(fmt), ap);
 	va_end(ap);
 	memcpy(err->hint, hint, sizeof(hint));
 }
@@ -82,7 +83,7 @@ int vmc_prefix(struct vmc_error *err, const char *fmt, ...)
 	if (!err)
 		return VMC_EINTERNAL;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), _(fmt), ap);
 	va_end(ap);
 	len = strlen(text);
 	snprintf(text + len, sizeof(text) - len, "%s", err->text);
@@ -153,7 +154,7 @@ int vmc_fail_errno(struct vmc_error *err, int errnum, const char *fmt, ...)
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), _(fmt), ap);
 	va_end(ap);
 	len = strlen(text);
 	snprintf(text + len, sizeof(text) - len, ": %s",

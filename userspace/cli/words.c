@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "words.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "../lib/i18n.h"
+#include "../lib/util.h"
+
+/* As label() in render.c makes them of the members' names. */
+static const char *const labels[] = {
+	N_("Acknowledged"), N_("Acknowledged by"), N_("Alarms"), N_("Auth failures"), N_("Bundle"),
+	N_("CA"), N_("Cached"), N_("Cause"), N_("Cause text"), N_("Certificate days left"), N_("Checks"),
+	N_("Cleared"), N_("Client certificate"), N_("Code"), N_("Config dir"), N_("Crypto state"),
+	N_("Days left"), N_("Default"), N_("DEKs"), N_("Details"), N_("Device"), N_("Disks"),
+	N_("dm-crypt flags"), N_("Done"), N_("Entity"), N_("Error"), N_("Fingerprint"), N_("Generation"),
+	N_("Hint"), N_("History"), N_("Home"), N_("Host"), N_("ID"), N_("In use"), N_("Issuer"), N_("Job"),
+	N_("Jobs pending"), N_("KCV"), N_("KEKs"), N_("KEKs fetched"), N_("Key"), N_("Key error"),
+	N_("Key hint"), N_("Key state"), N_("Keys"), N_("Kind"), N_("KMS"), N_("Label"), N_("Latency"),
+	N_("Lease ends"), N_("Lease left"), N_("Loaded"), N_("Loads"), N_("LUKS UUID"), N_("Macs"),
+	N_("Migration"), N_("Missing keys"), N_("Module"), N_("Mount"), N_("Name"), N_("Netlink"),
+	N_("New"), N_("Not after"), N_("Note"), N_("Object"), N_("Ok"), N_("Old"), N_("Open"), N_("Path"),
+	N_("Pins"), N_("Port"), N_("Power"), N_("Protocol"), N_("Provider"), N_("Providers"), N_("Raised"),
+	N_("Reachable"), N_("Remedy"), N_("Rewraps"), N_("Self signed"), N_("Serial"), N_("Servers"),
+	N_("Severity"), N_("SHA256"), N_("Shows as"), N_("State"), N_("State dir"), N_("State error"),
+	N_("Stats"), N_("Subject"), N_("Text"), N_("Time"), N_("TLS min"), N_("Total"), N_("Trust"),
+	N_("Trusted"), N_("Type"), N_("Username"), N_("Users"), N_("Vendor"), N_("Verdict"), N_("Version"),
+	N_("VM ID"), N_("VMs"), N_("Volume"), N_("Volumes"), N_("Warnings"), N_("Wrap cipher"), N_("Wraps"),
+};
+
+/* What is said of power, keys and alarms. */
+static const char *const values[] = {
+	N_("active"), N_("cleared"), N_("critical"), N_("degraded"), N_("disk-key-missing"),
+	N_("healthy"), N_("invalid"), N_("locked"), N_("missing"), N_("not configured"), N_("off"), N_("ok"),
+	N_("on"), N_("pending"), N_("raised"), N_("running"), N_("suspended"), N_("unknown"), N_("unlocked"),
+	N_("unreachable"), N_("warning"),
+};
+
+/* Members whose values are such words. Others hold names, which may look like one. */
+static const char *const keys[] = {
+	"crypto_state", "key_state", "power", "severity", "shows_as", "state",
+};
+
+static bool listed(const char *const *list, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i], word))
+			return true;
+	return false;
+}
+
+const char *words_label(const char *label)
+{
+	return listed(labels, ARRAY_SIZE(labels), label) ? _(label) : label;
+}
+
+const char *words_value(const char *key, const char *text)
+{
+	bool word = listed(keys, ARRAY_SIZE(keys), key) && listed(values, ARRAY_SIZE(values), text);
+
+	return word ? _(text) : text;
+}
