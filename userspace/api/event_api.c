@@ -154,7 +154,7 @@ void event_from_manager(const struct vmm_event *e, void *data)
 void event_tell(struct api *a, const char *type, const char *message_id, const char *vm,
 		const json_t *details, const char *fmt, ...)
 {
-	struct vmm_event e = { type, message_id, vm, NULL, details };
+	struct vmm_event e = { .type = type, .message_id = message_id, .vm = vm, .details = details };
 	char text[1024];
 	va_list ap;
 

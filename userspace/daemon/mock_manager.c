@@ -46,7 +46,7 @@ static char pending_job[64];
 
 static void emit(struct vmm *m, const char *type, const char *message_id, const char *vm, const char *text)
 {
-	struct vmm_event e = { type, message_id, vm, text, NULL };
+	struct vmm_event e = { .type = type, .message_id = message_id, .vm = vm, .text = text };
 
 	m->fn(&e, m->data);
 }

@@ -35,6 +35,8 @@ static int look(struct vmk *k, struct kek_need *n)
 
 	memset(n->kcv, 0, sizeof(n->kcv));
 	n->was_cached = false;
+	n->state = PKS_UNKNOWN;
+	n->trusted = false;
 	n->err = (struct vmc_error)VMC_ERROR_INIT;
 	n->code = vmk_kek_get(k, n->id, &kek, &n->err);
 	if (n->code == VMC_ENOKEY)
@@ -75,6 +77,8 @@ static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **nee
 	for (size_t i = 0; i < n; i++) {
 		struct kek_need *need = needs[i];
 
+		need->trusted = !strcmp(p->ops->kind, "trusted");
+		need->state = keys ? keys[i].state : PKS_UNKNOWN;
 		if (!keys) {
 			need->code = vmc_fail(&need->err, VMC_ENOMEM, "no memory for key '%s'", need->id);
 		} else if (keys[i].material) {
@@ -130,6 +134,8 @@ static void fetch_group(struct vmk *k, struct providers *ps, const char *provide
 		if (out_of_reach(needs + i, size)) {
 			/* do not wait for the deadline once per chunk */
 			all_fail(needs + i + size, n - i - size, &needs[i]->err);
+			for (size_t j = i + size; j < n; j++)
+				needs[j]->trusted = needs[i]->trusted;
 			break;
 		}
 	}
@@ -182,6 +188,8 @@ static void copy_results(struct kek_need *needs, size_t n, struct kek_need **m, 
 		if (!hit || *hit == need)
 			continue;
 		need->code = (*hit)->code;
+		need->state = (*hit)->state;
+		need->trusted = (*hit)->trusted;
 		need->err = (*hit)->err;
 		memcpy(need->kcv, (*hit)->kcv, sizeof(need->kcv));
 	}

@@ -11,6 +11,8 @@ struct kek_need {
 	/* out */
 	bool was_cached;
 	uint8_t kcv[VMK_KCV_LEN];
+	enum provider_key_state state;	/* on the provider; PKS_UNKNOWN when it was not asked or did not say */
+	bool trusted;			/* the provider is one that gives keys to attested hosts only */
 	int code;			/* 0, VMC_ENOKEY, VMC_EKEYSTATE, VMC_EUNREACH, VMC_ENOENT (unknown provider) ... */
 	struct vmc_error err;
 };

@@ -195,6 +195,27 @@ static int in_hooks(const struct inifile_entry *e, struct vmc_config *c,
 	return inifile_unknown(e, err);
 }
 
+static int set_wording(const struct inifile_entry *e, enum vmc_wording *out,
+		       struct vmc_error *err)
+{
+	if (!strcmp(e->value, "classic"))
+		*out = VMC_WORDING_CLASSIC;
+	else if (!strcmp(e->value, "7.0u2"))
+		*out = VMC_WORDING_70U2;
+	else
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be classic or 7.0u2",
+				e->name, e->value);
+	return 0;
+}
+
+static int in_states(const struct inifile_entry *e, struct vmc_config *c,
+		     struct vmc_error *err)
+{
+	if (!strcmp(e->name, "wording"))
+		return set_wording(e, &c->wording, err);
+	return inifile_unknown(e, err);
+}
+
 static int on_setting(const struct inifile_entry *e, void *data,
 		      struct vmc_error *err)
 {
@@ -207,6 +228,7 @@ static int on_setting(const struct inifile_entry *e, void *data,
 		{ "kmip", in_kmip }, { "vm", in_vm },
 		{ "health", in_health }, { "metrics", in_metrics },
 		{ "hooks", in_hooks },
+		{ "states", in_states },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)

@@ -8,6 +8,9 @@
 
 #include "error.h"
 
+/* How the events of a locked VM are worded. */
+enum vmc_wording { VMC_WORDING_CLASSIC, VMC_WORDING_70U2 };
+
 struct vmc_config {
 	/* [paths]; each also by environment VMCRYPT_CONFIG_DIR, VMCRYPT_STATE_DIR, VMCRYPT_RUNTIME_DIR */
 	char config_dir[256];		/* /etc/vmcrypt */
@@ -33,6 +36,8 @@ struct vmc_config {
 	unsigned int metrics_interval;		/* seconds, 1..3600, default 30 */
 	/* [hooks] */
 	unsigned int hook_timeout;		/* seconds for one program, 1..60, default 10 */
+	/* [states] */
+	enum vmc_wording wording;		/* "classic" (default) or "7.0u2" */
 };
 
 int config_load(struct vmc_config *c, const char *path /* NULL: default */, struct vmc_error *err);

@@ -54,6 +54,7 @@ static void defaults_without_a_file(void **state)
 	assert_string_equal(c.tls_min, "1.2");
 	assert_int_equal(c.cert_warn_days, 30);
 	assert_int_equal(c.home_size, 64 << 20);
+	assert_int_equal(c.wording, VMC_WORDING_CLASSIC);
 	assert_string_equal(c.dm_flags, "");
 	assert_int_equal(c.health_interval, 300);
 	assert_int_equal(c.health_retry, 15);
@@ -82,7 +83,7 @@ static void every_setting(void **state)
 		       "[kmip]\nconnect_timeout_ms = 100\nrequest_timeout_ms = 600000\ntls_min = 1.3\ncert_warn_days = 0\n"
 		       "[vm]\nhome_size = 128M\ndm_flags = no_read_workqueue,no_write_workqueue\n"
 		       "[health]\ninterval = 86400\nretry = 1\n[metrics]\nfile = /m/v.prom\ninterval = 3600\n"
-		       "[hooks]\ntimeout = 60\n", &e), &e);
+		       "[hooks]\ntimeout = 60\n[states]\nwording = 7.0u2\n", &e), &e);
 	assert_string_equal(c.config_dir, "/c");
 	assert_string_equal(c.state_dir, "/s");
 	assert_string_equal(c.runtime_dir, "/r");
@@ -94,6 +95,7 @@ static void every_setting(void **state)
 	assert_string_equal(c.tls_min, "1.3");
 	assert_int_equal(c.cert_warn_days, 0);
 	assert_int_equal(c.home_size, 128 << 20);
+	assert_int_equal(c.wording, VMC_WORDING_70U2);
 	assert_string_equal(c.dm_flags, "no_read_workqueue,no_write_workqueue");
 	assert_int_equal(c.health_interval, 86400);
 	assert_int_equal(c.health_retry, 1);
@@ -125,6 +127,7 @@ static void bad_lines_are_named(void **state)
 		{ "[metrics]\nfile = v.prom\n", ":2: ", "absolute" },
 		{ "[hooks]\ntimeout = 61\n", ":2: ", "1 to 60" },
 		{ "[vm]\nhome_size = 1M\n", ":2: ", "16M" },
+		{ "[states]\nwording = 6.7\n", ":2: ", "7.0u2" },
 		{ "[vm]\nhome_size = 67108865\n", ":2: ", "4096" },
 		{ "[daemon]\nworkers = 3\nworkers = 4\n", ":3: ", "set twice" },
 		{ "[daemon]\nworkers = 3\n  4\n", ":3: ", "second line" },

@@ -28,6 +28,21 @@
 #define VMC_MSG_JOB_PENDING		"e3c99f9f585a4770805a85b510f87e50"
 #define VMC_MSG_JOB_FAILED		"2d7a546697dc4d9499cdb363d6b4013b"
 
+/* The causes of a lock, each its own; VM_LOCKED above is the one whose cause is not known. */
+#define VMC_MSG_VM_LOCKED_KMS_ERROR	"aece469313b0403b85dae4f56ca3424c"
+#define VMC_MSG_VM_LOCKED_KEYS_KMS	"192ea938cbb94436bc1a6d4dc14e16d6"
+#define VMC_MSG_VM_LOCKED_KEYS_HOST	"d8e57328db2b460fa80bc1df62c31c5c"
+#define VMC_MSG_VM_LOCKED_PROVIDER	"f3c9d2bc8bce421d84e73e93177ce653"
+#define VMC_MSG_VM_LOCKED_TRUSTED	"ad34d3fa790048f09dcc066d315cbba4"
+#define VMC_MSG_VM_LOCKED_ATTESTATION	"cbc408ffef814264bea7a17d70f13174"
+#define VMC_MSG_VM_LOCKED_BY_HAND	"6784c5c0dd504cf68decca0310d82461"
+#define VMC_MSG_DISK_KEY_MISSING	"bee8134d02194d98a109162789122287"
+
+/* Alarms. What is wrong is in the event or alarm that they are about. */
+#define VMC_MSG_ALARM_RAISED		"7cb098ed07074e6587e4de01b4bfb8f4"
+#define VMC_MSG_ALARM_CLEARED		"4c449d02c75e475eaaec6def3d9a0d62"
+#define VMC_MSG_ALARM_ACKNOWLEDGED	"6a21912d074e4423bcb36c8bee94cb51"
+
 /* The kernel module, as vmcryptd hears it. */
 #define VMC_MSG_KERNEL_KEK_GONE		"13f89361231f4d2a80f391a8f735db9c"
 #define VMC_MSG_KERNEL_DEK_GONE		"aaba41603b324cceafa3740901226a51"

@@ -17,21 +17,26 @@ enum statement {
 	ST_VM_PUT, ST_VM_DEL, ST_VM_ALL,
 	ST_JOB_PUT, ST_JOB_GET, ST_JOB_DEL, ST_JOB_ALL,
 	ST_KEY_PUT, ST_KEY_DEL, ST_KEY_ALL,
-	ST_EVENT_PUT, ST_EVENT_TRIM, ST_EVENT_ALL,
+	ST_EVENT_PUT, ST_EVENT_TRIM, ST_EVENT_ALL, ST_EVENT_SINCE,
+	ST_ALARM_PUT, ST_ALARM_FIND, ST_ALARM_RAISED, ST_ALARM_ALL, ST_ALARM_TRIM,
 	ST_COUNT
 };
+
+#define ALARM_COLUMNS "type, kind, entity, name, severity, cause, text, remedy, keys, raised, cleared," \
+	" acknowledged, acknowledged_by"
 
 static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
 	[ST_ROLLBACK] = "ROLLBACK",
-	[ST_VM_PUT] = "INSERT INTO vms(id, name, bundle, power, key_state, key_error, key_hint, serial)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+	[ST_VM_PUT] = "INSERT INTO vms(id, name, bundle, power, key_state, key_error, key_hint, serial,"
+		" cause, suspended, missing)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 		" ON CONFLICT(id) DO UPDATE SET name = ?2, bundle = ?3, power = ?4, key_state = ?5,"
-		" key_error = ?6, key_hint = ?7, serial = ?8",
+		" key_error = ?6, key_hint = ?7, serial = ?8, cause = ?9, suspended = ?10, missing = ?11",
 	[ST_VM_DEL] = "DELETE FROM vms WHERE id = ?1",
-	[ST_VM_ALL] = "SELECT id, name, bundle, power, key_state, key_error, key_hint, serial"
-		" FROM vms ORDER BY name, id",
+	[ST_VM_ALL] = "SELECT id, name, bundle, power, key_state, key_error, key_hint, serial, cause,"
+		" suspended, missing FROM vms ORDER BY name, id",
 	[ST_JOB_PUT] = "INSERT INTO jobs(id, kind, vm, state) VALUES(?1, ?2, ?3, ?4)"
 		" ON CONFLICT(id) DO UPDATE SET state = ?4",
 	[ST_JOB_GET] = "SELECT id, kind, vm, state FROM jobs WHERE id = ?1",
@@ -40,14 +45,28 @@ static const char *const sql[ST_COUNT] = {
 	[ST_KEY_PUT] = "INSERT INTO keys(id, provider, label, note, time) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_KEY_DEL] = "DELETE FROM keys WHERE id = ?1",
 	[ST_KEY_ALL] = "SELECT id, provider, label, note, time FROM keys ORDER BY rowid",
-	[ST_EVENT_PUT] = "INSERT INTO events(time, type, message_id, vm, text, details)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[ST_EVENT_PUT] = "INSERT INTO events(time, type, message_id, vm, text, details, vm_name)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[ST_EVENT_TRIM] = "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1",
-	[ST_EVENT_ALL] = "SELECT time, type, message_id, vm, text, details FROM events"
+	[ST_EVENT_ALL] = "SELECT time, type, message_id, vm, text, details, seq, vm_name FROM events"
 		" ORDER BY seq DESC LIMIT ?1",
+	[ST_EVENT_SINCE] = "SELECT time, type, message_id, vm, text, details, seq, vm_name FROM events"
+		" WHERE seq > ?1 AND time >= ?2 AND (?3 = '' OR vm = ?3 OR vm_name = ?3) AND (?4 = '' OR type = ?4)"
+		" ORDER BY seq LIMIT ?5",
+	[ST_ALARM_PUT] = "INSERT INTO alarms(seq, " ALARM_COLUMNS ")"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+		" ON CONFLICT(seq) DO UPDATE SET name = ?5, severity = ?6, cause = ?7, text = ?8,"
+		" remedy = ?9, keys = ?10, raised = ?11, cleared = ?12, acknowledged = ?13,"
+		" acknowledged_by = ?14",
+	[ST_ALARM_FIND] = "SELECT seq, " ALARM_COLUMNS " FROM alarms"
+		" WHERE type = ?1 AND kind = ?2 AND entity = ?3 AND cleared = 0",
+	[ST_ALARM_RAISED] = "SELECT seq, " ALARM_COLUMNS " FROM alarms WHERE cleared = 0 ORDER BY seq",
+	[ST_ALARM_ALL] = "SELECT seq, " ALARM_COLUMNS " FROM alarms ORDER BY seq DESC",
+	[ST_ALARM_TRIM] = "DELETE FROM alarms WHERE cleared <> 0 AND seq <= (SELECT max(seq) FROM alarms) - ?1",
 };
 
-static const char schema[] =
+/* What brings schema 0 (nothing) to 1, 1 to 2 ... A released step is never changed. */
+static const char *const steps[INVENTORY_SCHEMA] = {
 	"CREATE TABLE vms(id TEXT PRIMARY KEY, name TEXT NOT NULL, bundle TEXT NOT NULL UNIQUE,"
 	" power INTEGER NOT NULL, key_state INTEGER NOT NULL, key_error TEXT NOT NULL,"
 	" key_hint TEXT NOT NULL, serial INTEGER NOT NULL);"
@@ -58,7 +77,21 @@ static const char schema[] =
 	"CREATE TABLE events(seq INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,"
 	" type TEXT NOT NULL, message_id TEXT NOT NULL, vm TEXT NOT NULL, text TEXT NOT NULL,"
 	" details TEXT NOT NULL);"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 1;",
+
+	"ALTER TABLE vms ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vms ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vms ADD COLUMN missing TEXT NOT NULL DEFAULT '[]';"
+	"ALTER TABLE events ADD COLUMN vm_name TEXT NOT NULL DEFAULT '';"
+	"UPDATE events SET vm_name = coalesce((SELECT name FROM vms WHERE vms.id = events.vm), '');"
+	"CREATE TABLE alarms(seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL,"
+	" kind TEXT NOT NULL, entity TEXT NOT NULL, name TEXT NOT NULL, severity INTEGER NOT NULL,"
+	" cause INTEGER NOT NULL, text TEXT NOT NULL, remedy TEXT NOT NULL, keys TEXT NOT NULL,"
+	" raised INTEGER NOT NULL, cleared INTEGER NOT NULL, acknowledged INTEGER NOT NULL,"
+	" acknowledged_by TEXT NOT NULL);"
+	"CREATE UNIQUE INDEX alarms_raised ON alarms(type, kind, entity) WHERE cleared = 0;"
+	"PRAGMA user_version = 2;",
+};
 
 struct inventory {
 	sqlite3 *db;
@@ -209,8 +242,8 @@ static int make_schema(struct inventory *inv, struct vmc_error *err)
 	if (version == INVENTORY_SCHEMA)
 		return 0;
 	r = pragma(inv, "BEGIN IMMEDIATE", err);
-	if (!r)
-		r = pragma(inv, schema, err);
+	for (; !r && version < INVENTORY_SCHEMA; version++)
+		r = pragma(inv, steps[version < 0 ? 0 : version], err);
 	fs_crashpoint("inventory: before schema commit");
 	if (!r)
 		r = pragma(inv, "COMMIT", err);
@@ -283,11 +316,29 @@ void inventory_close(struct inventory *inv)
 	free(inv);
 }
 
+/* Text of an array, "[]" for none; free it. NULL: no memory. */
+static char *dump(const json_t *o)
+{
+	return o ? json_dumps(o, JSON_COMPACT) : strdup("[]");
+}
+
+/* We wrote it; what cannot be read is handled as "nothing known". */
+static json_t *column_json(sqlite3_stmt *st, int i)
+{
+	const char *s = (const char *)sqlite3_column_text(st, i);
+	json_t *o = json_loads(s ? s : "", JSON_REJECT_DUPLICATES, NULL);
+
+	return o ? o : json_array();
+}
+
 int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_error *err)
 {
+	char *missing = dump(vm->missing);
 	sqlite3_stmt *st;
 	int r;
 
+	if (!missing)
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
 	pthread_mutex_lock(&inv->lock);
 	st = start(inv, ST_VM_PUT);
 	text(st, 1, vm->id);
@@ -298,8 +349,12 @@ int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_
 	text(st, 6, vm->key_error);
 	text(st, 7, vm->key_hint);
 	sqlite3_bind_int64(st, 8, (sqlite3_int64)vm->serial);
+	sqlite3_bind_int(st, 9, vm->cause);
+	sqlite3_bind_int(st, 10, vm->suspended);
+	text(st, 11, missing);
 	r = write_one(inv, st, err);
 	pthread_mutex_unlock(&inv->lock);
+	free(missing);
 	return r;
 }
 
@@ -331,6 +386,9 @@ static void read_vm(sqlite3_stmt *st, struct inv_vm *vm)
 	column(st, 5, vm->key_error, sizeof(vm->key_error));
 	column(st, 6, vm->key_hint, sizeof(vm->key_hint));
 	vm->serial = (uint64_t)sqlite3_column_int64(st, 7);
+	vm->cause = sqlite3_column_int(st, 8);
+	vm->suspended = sqlite3_column_int(st, 9);
+	vm->missing = column_json(st, 10);
 }
 
 /* Call @row for each row of @st; then reset it. Called locked. */
@@ -362,8 +420,12 @@ static int vm_row(sqlite3_stmt *st, void *data)
 	struct vm_each *e = data;
 	struct inv_vm vm;
 
+	int r;
+
 	read_vm(st, &vm);
-	return e->fn(&vm, e->data);
+	r = e->fn(&vm, e->data);
+	json_decref(vm.missing);
+	return r;
 }
 
 int inventory_vm_each(struct inventory *inv, int (*fn)(const struct inv_vm *vm, void *data), void *data,
@@ -547,22 +609,24 @@ static int trim_events(struct inventory *inv, struct vmc_error *err)
 	return write_one(inv, st, err);
 }
 
-int inventory_event(struct inventory *inv, const char *type, const char *message_id, const char *vm,
-		    const char *what, const json_t *details, struct vmc_error *err)
+int inventory_event(struct inventory *inv, const struct inv_event *e, int64_t *id, struct vmc_error *err)
 {
-	char *more = details ? json_dumps(details, JSON_COMPACT) : NULL;
+	char *more = e->details ? json_dumps(e->details, JSON_COMPACT) : NULL;
 	sqlite3_stmt *st;
 	int r;
 
 	pthread_mutex_lock(&inv->lock);
 	st = start(inv, ST_EVENT_PUT);
 	sqlite3_bind_int64(st, 1, vmc_time());
-	text(st, 2, type);
-	text(st, 3, message_id);
-	text(st, 4, vm);
-	text(st, 5, what);
+	text(st, 2, e->type);
+	text(st, 3, e->message_id);
+	text(st, 4, e->vm);
+	text(st, 5, e->text);
 	text(st, 6, more ? more : "{}");
+	text(st, 7, e->vm_name);
 	r = write_one(inv, st, err);
+	if (!r && id)
+		*id = sqlite3_last_insert_rowid(inv->db);
 	if (!r)
 		r = trim_events(inv, err);
 	pthread_mutex_unlock(&inv->lock);
@@ -574,30 +638,178 @@ static int event_row(sqlite3_stmt *st, void *data)
 {
 	json_t *details = json_loads((const char *)sqlite3_column_text(st, 5), 0, NULL);
 	const char *vm = (const char *)sqlite3_column_text(st, 3);
+	const char *name = (const char *)sqlite3_column_text(st, 7);
 	char when[32];
 	json_t *o;
 
 	vmc_time_format(sqlite3_column_int64(st, 0), when);
-	o = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o}", "time", when,
-		      "type", sqlite3_column_text(st, 1), "message_id", sqlite3_column_text(st, 2),
+	o = json_pack("{s:I, s:s, s:s?, s:s, s:s, s:s?, s:s, s:o}", "id",
+		      (json_int_t)sqlite3_column_int64(st, 6), "time", when,
+		      "vm_name", name && name[0] ? name : NULL, "type", sqlite3_column_text(st, 1), "message_id", sqlite3_column_text(st, 2),
 		      "vm", vm && vm[0] ? vm : NULL, "text", sqlite3_column_text(st, 4),
 		      "details", details ? details : json_object());
 	return json_array_append_new(data, o) ? VMC_ENOMEM : 0;
 }
 
-json_t *inventory_events(struct inventory *inv, unsigned int limit, struct vmc_error *err)
+/* Run @st, whose bindings are made, and unlock. */
+static json_t *list_events(struct inventory *inv, sqlite3_stmt *st, struct vmc_error *err)
 {
 	json_t *list = json_array();
-	sqlite3_stmt *st;
-	int r;
+	int r = each_row(inv, st, event_row, list, err);
 
-	pthread_mutex_lock(&inv->lock);
-	st = start(inv, ST_EVENT_ALL);
-	sqlite3_bind_int64(st, 1, limit);
-	r = each_row(inv, st, event_row, list, err);
 	pthread_mutex_unlock(&inv->lock);
 	if (!r)
 		return list;
 	json_decref(list);
 	return NULL;
+}
+
+json_t *inventory_events(struct inventory *inv, unsigned int limit, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_EVENT_ALL);
+	sqlite3_bind_int64(st, 1, limit);
+	return list_events(inv, st, err);
+}
+
+json_t *inventory_events_since(struct inventory *inv, const struct inv_event_filter *f, unsigned int limit,
+			       struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_EVENT_SINCE);
+	sqlite3_bind_int64(st, 1, f->after);
+	sqlite3_bind_int64(st, 2, f->since);
+	text(st, 3, f->vm);
+	text(st, 4, f->type);
+	sqlite3_bind_int64(st, 5, limit);
+	return list_events(inv, st, err);
+}
+
+/* ---- alarms ------------------------------------------------------------------ */
+
+static void bind_alarm(sqlite3_stmt *st, const struct inv_alarm *a, const char *keys)
+{
+	if (a->id)
+		sqlite3_bind_int64(st, 1, a->id);
+	text(st, 2, a->type);
+	text(st, 3, a->kind);
+	text(st, 4, a->entity);
+	text(st, 5, a->name);
+	sqlite3_bind_int(st, 6, a->severity);
+	sqlite3_bind_int(st, 7, a->cause);
+	text(st, 8, a->text);
+	text(st, 9, a->remedy);
+	text(st, 10, keys);
+	sqlite3_bind_int64(st, 11, a->raised);
+	sqlite3_bind_int64(st, 12, a->cleared);
+	sqlite3_bind_int64(st, 13, a->acknowledged);
+	text(st, 14, a->acknowledged_by);
+}
+
+/* A new one makes room for itself. */
+static int trim_alarms(struct inventory *inv, struct vmc_error *err)
+{
+	sqlite3_stmt *st = start(inv, ST_ALARM_TRIM);
+
+	sqlite3_bind_int(st, 1, INVENTORY_ALARMS_MAX);
+	return write_one(inv, st, err);
+}
+
+int inventory_alarm_put(struct inventory *inv, struct inv_alarm *a, struct vmc_error *err)
+{
+	char *keys = dump(a->keys);
+	sqlite3_stmt *st;
+	int r;
+
+	if (!keys)
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_ALARM_PUT);
+	bind_alarm(st, a, keys);
+	r = write_one(inv, st, err);
+	if (!r && !a->id) {
+		a->id = sqlite3_last_insert_rowid(inv->db);
+		r = trim_alarms(inv, err);
+	}
+	pthread_mutex_unlock(&inv->lock);
+	free(keys);
+	return r;
+}
+
+static int alarm_row(sqlite3_stmt *st, void *data)
+{
+	struct inv_alarm *a = rows_add(data);
+
+	if (!a)
+		return VMC_ENOMEM;
+	a->id = sqlite3_column_int64(st, 0);
+	column(st, 1, a->type, sizeof(a->type));
+	column(st, 2, a->kind, sizeof(a->kind));
+	column(st, 3, a->entity, sizeof(a->entity));
+	column(st, 4, a->name, sizeof(a->name));
+	a->severity = sqlite3_column_int(st, 5);
+	a->cause = sqlite3_column_int(st, 6);
+	column(st, 7, a->text, sizeof(a->text));
+	column(st, 8, a->remedy, sizeof(a->remedy));
+	a->keys = column_json(st, 9);
+	a->raised = sqlite3_column_int64(st, 10);
+	a->cleared = sqlite3_column_int64(st, 11);
+	a->acknowledged = sqlite3_column_int64(st, 12);
+	column(st, 13, a->acknowledged_by, sizeof(a->acknowledged_by));
+	return 0;
+}
+
+int inventory_alarm_find(struct inventory *inv, const char *type, const char *kind, const char *entity,
+			 struct inv_alarm *a, struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(*a) };
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_ALARM_FIND);
+	text(st, 1, type);
+	text(st, 2, kind);
+	text(st, 3, entity);
+	r = each_row(inv, st, alarm_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (!r && !rows.n)
+		r = VMC_ENOENT;
+	if (!r) {
+		*a = *(struct inv_alarm *)rows.items;
+		json_incref(a->keys);
+	}
+	inventory_alarms_free(rows.items, rows.n);
+	return r;
+}
+
+int inventory_alarms(struct inventory *inv, bool history, struct inv_alarm **alarms, size_t *n,
+		     struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(struct inv_alarm) };
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, history ? ST_ALARM_ALL : ST_ALARM_RAISED), alarm_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (r) {
+		inventory_alarms_free(rows.items, rows.n);
+		return r;
+	}
+	*alarms = rows.items;
+	*n = rows.n;
+	return 0;
+}
+
+void inventory_alarms_free(struct inv_alarm *alarms, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_decref(alarms[i].keys);
+	free(alarms);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What this host remembers, in STATE_DIR/inventory.db (SQLite, WAL, each commit
- * synced): registered VMs, the journal of jobs, keys without a VM, events.
+ * synced): registered VMs, the journal of jobs, keys without a VM, events, alarms.
  * May be used from several threads; a transaction keeps the others out.
  */
 #ifndef VMC_VM_INVENTORY_H
@@ -16,8 +16,9 @@
 #include "../lib/error.h"
 #include "../lib/util.h"
 
-#define INVENTORY_SCHEMA	1
+#define INVENTORY_SCHEMA	2
 #define INVENTORY_EVENTS_MAX	10000	/* the oldest go first */
+#define INVENTORY_ALARMS_MAX	1000	/* cleared ones that are kept */
 
 struct inventory;
 
@@ -27,7 +28,10 @@ struct inv_vm {
 	char bundle[PATH_MAX];
 	bool on;
 	int key_state;			/* enum vm_key_state */
+	int cause;			/* enum vm_cause */
+	bool suspended;			/* locked while its mappings were open: they wait for their keys */
 	char key_error[768], key_hint[768];
+	json_t *missing;		/* array of the keys that are missing, or NULL; borrowed */
 	uint64_t serial;		/* of the bundle last seen */
 };
 
@@ -47,7 +51,18 @@ struct inv_key {
 	int64_t time;
 };
 
-/* Makes it when missing. VMC_ENOTSUP when a newer release made it. */
+struct inv_alarm {
+	int64_t id;			/* 0: not in the inventory yet */
+	char type[32], kind[16];	/* kind of entity: "vm", "provider", "host" */
+	char entity[64], name[64];
+	int severity, cause;		/* enum vmm_severity, enum vm_cause */
+	char text[768], remedy[768];
+	json_t *keys;			/* array, or NULL; borrowed in put, owned in what find and list give */
+	int64_t raised, cleared, acknowledged;	/* 0: not */
+	char acknowledged_by[128];
+};
+
+/* Makes it when missing, and brings an older one up to date. VMC_ENOTSUP when a newer release made it. */
 int inventory_open(struct inventory **inv, const char *path, struct vmc_error *err);
 void inventory_close(struct inventory *inv);
 
@@ -72,8 +87,34 @@ int inventory_key_put(struct inventory *inv, const struct inv_key *key, struct v
 int inventory_key_del(struct inventory *inv, const char *id, struct vmc_error *err);
 int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, struct vmc_error *err);
 
-int inventory_event(struct inventory *inv, const char *type, const char *message_id, const char *vm,
-		    const char *text, const json_t *details, struct vmc_error *err);
+/* @a->id 0: a new one, which gets its id. At most one of a type and entity is not cleared. */
+int inventory_alarm_put(struct inventory *inv, struct inv_alarm *a, struct vmc_error *err);
+/* The one of @type and entity that is not cleared. VMC_ENOENT without words. */
+int inventory_alarm_find(struct inventory *inv, const char *type, const char *kind, const char *entity,
+			 struct inv_alarm *a, struct vmc_error *err);
+/* Those not cleared, the oldest first; with @history all, the newest first. Free with inventory_alarms_free(). */
+int inventory_alarms(struct inventory *inv, bool history, struct inv_alarm **alarms, size_t *n,
+		     struct vmc_error *err);
+void inventory_alarms_free(struct inv_alarm *alarms, size_t n);
+
+struct inv_event {
+	const char *type, *message_id;
+	const char *vm, *vm_name;	/* NULL or "": of no VM */
+	const char *text;
+	const json_t *details;
+};
+/* *@id (may be NULL): its number, which grows. */
+int inventory_event(struct inventory *inv, const struct inv_event *e, int64_t *id, struct vmc_error *err);
+/* Newest first: [{id, time, type, message_id, vm, vm_name, text, details}]. */
 json_t *inventory_events(struct inventory *inv, unsigned int limit, struct vmc_error *err);
+
+struct inv_event_filter {
+	int64_t after;			/* id */
+	int64_t since;			/* time; 0: any */
+	const char *vm, *type;		/* NULL: any */
+};
+/* The same, oldest first, of those that pass @f. */
+json_t *inventory_events_since(struct inventory *inv, const struct inv_event_filter *f, unsigned int limit,
+			       struct vmc_error *err);
 
 #endif

@@ -162,6 +162,7 @@ int vm_add(struct vmm *m, const vmc_uuid *id, const char *name, const char *bund
 static void vm_free(struct vm *vm)
 {
 	bundle_clear(&vm->b);
+	json_decref(vm->row.missing);
 	free(vm);
 }
 
@@ -241,6 +242,7 @@ static int load_row(const struct inv_vm *row, void *data)
 	if (r)
 		return r == VMC_EEXIST ? 0 : r;
 	vm->row = *row;
+	json_incref(vm->row.missing);
 	return 0;
 }
 
@@ -297,6 +299,7 @@ int vmm_open(struct vmm **out, const struct vmc_config *cfg, struct vmk *k, stru
 	m->data = data;
 	m->checkpoint_bytes = COPY_CHECKPOINT_BYTES;
 	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->alarm_lock, NULL);
 	r = start(m, err);
 	if (r) {
 		vmm_close(m);
@@ -322,5 +325,6 @@ void vmm_close(struct vmm *m)
 		vm_free(m->vms[i]);
 	free(m->vms);
 	pthread_mutex_destroy(&m->lock);
+	pthread_mutex_destroy(&m->alarm_lock);
 	free(m);
 }

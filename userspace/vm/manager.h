@@ -21,6 +21,7 @@
 #include "../lib/config.h"
 #include "../lib/error.h"
 #include "../lib/progress.h"
+#include "cause.h"
 
 struct vmm;
 
@@ -31,6 +32,8 @@ struct vmm_event {
 	const char *vm;			/* UUID or NULL */
 	const char *text;
 	const json_t *details;
+	const char *vm_name;		/* NULL: of no VM */
+	int64_t id;			/* grows; 0 when it could not be recorded */
 };
 typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 
@@ -43,6 +46,10 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_VM_POWERED_OFF	"vm-powered-off"
 #define VMM_EV_VM_LOCKED	"vm-locked"
 #define VMM_EV_VM_UNLOCKED	"vm-unlocked"
+#define VMM_EV_DISK_KEY_MISSING	"disk-key-missing"
+#define VMM_EV_ALARM_RAISED	"alarm-raised"
+#define VMM_EV_ALARM_CLEARED	"alarm-cleared"
+#define VMM_EV_ALARM_ACKNOWLEDGED	"alarm-acknowledged"
 #define VMM_EV_BUNDLE_ALTERED	"bundle-altered"
 #define VMM_EV_DISK_ADDED	"disk-added"
 #define VMM_EV_DISK_REMOVED	"disk-removed"
@@ -98,8 +105,10 @@ int vmm_power_off(struct vmm *m, const char *vm, struct vmc_error *err);
 int vmm_unlock(struct vmm *m, const char *const *vms, size_t n, struct progress *p, json_t **out, struct vmc_error *err);
 
 /*
- * {id, name, bundle, power: "on"|"off", key_state: "ok"|"locked"|"disk-key-missing", key_error?, key_hint?, provider,
- *  serial, migration, job: null|"what it is busy with", mount: null|path,
+ * {id, name, bundle, power: "on"|"off", key_state: "ok"|"locked"|"disk-key-missing", key_error?, key_hint?,
+ *  crypto_state: "unlocked"|"locked", shows_as: "ok"|"invalid"|"disk-key-missing"|"suspended",
+ *  cause: name|null, cause_text, remedy, missing_keys: [{id, state, volumes: [name ...], error?, hint?}],
+ *  alarms: how many are raised, provider, serial, migration, job: null|"what it is busy with", mount: null|path,
  *  home: VOLUME, disks: [VOLUME ...]}; a VOLUME is {name, path, key, kcv, generation, luks_uuid, dm_flags, open,
  *  device: null|path, loaded, cached}. vmm_list() is an array of the same.
  */
@@ -155,7 +164,54 @@ json_t *vmm_key_show(struct vmm *m, const char *kek_id, struct vmc_error *err);
 /* From the cache, and with @destroy from the provider too. In use by a VM: VMC_EBUSY naming the VMs, unless @force. */
 int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, struct vmc_error *err);
 
-/* [{time, type, message_id, vm, text, details}] */
+/* [{id, time, type, message_id, vm, vm_name, text, details}] */
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err);	/* newest first */
+
+struct vmm_event_filter {
+	const char *vm;			/* UUID or name, also of one that is gone; NULL: any */
+	const char *type;		/* NULL: any */
+	int64_t since;			/* seconds since 1970; 0: any */
+};
+/* The same, oldest first, with ids above @after_id. @f may be NULL. */
+json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
+			 const struct vmm_event_filter *f, struct vmc_error *err);
+
+/* ---- alarms ------------------------------------------------------------------ */
+
+#define VMM_ALARM_VM_LOCKED	"vm-locked"
+#define VMM_ALARM_DISK_KEY	"disk-key-missing"
+#define VMM_ALARM_KEY_STATE	"key-state"
+#define VMM_ALARM_PROVIDER_DOWN	"provider-down"
+#define VMM_ALARM_PROVIDER_CERT	"provider-certificate"
+#define VMM_ALARM_PERSISTENCE	"host-persistence"
+
+enum vmm_severity { VMM_WARNING, VMM_CRITICAL };
+
+struct vmm_alarm {
+	const char *type;		/* VMM_ALARM_* */
+	enum vmm_severity severity;
+	const char *entity_kind;	/* "vm", "provider", "host" */
+	const char *entity_id;		/* UUID, or the name */
+	const char *entity_name;	/* NULL: the id */
+	enum vm_cause cause;
+	const char *text, *remedy;
+	const json_t *keys;		/* array of what is like missing_keys, or NULL */
+};
+
+/*
+ * [{id, type, severity: "critical"|"warning", entity: {kind, id, name}, cause: name|null, text, reason?, remedy,
+ *  keys: [{id, state, volumes}], raised, cleared|null, acknowledged|null, acknowledged_by|null}]: those that are raised,
+ * the oldest first; with @history the cleared ones too, the newest first.
+ */
+json_t *vmm_alarms(struct vmm *m, bool history, struct vmc_error *err);
+/* @id NULL: all that are raised. Changes nothing but the alarm: a locked VM stays locked. VMC_ENOENT: none such is raised. */
+int vmm_alarm_acknowledge(struct vmm *m, const char *id, const char *who, struct vmc_error *err);
+/*
+ * At most one of a type and entity is raised: raising it again brings its words up to date; with another cause it is
+ * cleared and a new one raised. Clearing what is not raised is fine. Each change is an event with the alarm as details.
+ */
+int vmm_alarm_raise(struct vmm *m, const struct vmm_alarm *a, struct vmc_error *err);
+int vmm_alarm_clear(struct vmm *m, const char *type, const char *entity_kind, const char *entity_id,
+		    struct vmc_error *err);
 
 #endif

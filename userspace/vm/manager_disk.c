@@ -259,7 +259,7 @@ static int detach(struct vmm *m, struct vm *vm, const char *disk, struct vmc_err
 	if (r)
 		return r;
 	if (vm->row.key_state == VM_KEYS_DISK_MISSING)	/* perhaps this was the one; power-on finds out */
-		vm_set_keys(m, vm, VM_KEYS_OK, NULL);
+		vm_set_keys_ok(m, vm);
 	vmm_emit(m, VMM_EV_DISK_REMOVED, VMC_MSG_DISK_REMOVED, vm->id, json_pack("{s:s}", "disk", disk),
 		 "Disk '%s' was detached from VM '%s'; its file stays", disk, vm->row.name);
 	return 0;

@@ -268,7 +268,8 @@ int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR]
 		goto out;
 	}
 	if (!r) {
-		vm_set_keys(m, vm, VM_KEYS_OK, NULL);
+		if (vm->row.cause != VM_CAUSE_BY_HAND)
+			vm_set_keys_ok(m, vm);
 		memcpy(id, vm->id, VMC_UUID_STR);
 	}
 	vm_drop(m, vm);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "alarm.h"
 #include "register.h"
 
 int register_commit(struct vmm *m, struct vm *vm, struct vmc_error *err)
@@ -58,6 +59,7 @@ static int add_new(struct vmm *m, const struct bundle *b, const char *path, char
 		r = register_commit(m, vm, err);
 	if (r) {
 		inventory_vm_del(m->inv, vm->id, NULL);
+		alarm_clear_vm(m, vm);
 		vm_forget(m, vm);
 		return r;
 	}
@@ -161,6 +163,7 @@ int vmm_unregister(struct vmm *m, const char *ref, struct vmc_error *err)
 		vm_drop(m, vm);
 		return r;
 	}
+	alarm_clear_vm(m, vm);
 	vmm_emit(m, VMM_EV_VM_UNREGISTERED, VMC_MSG_VM_UNREGISTERED, vm->id, NULL,
 		 "VM '%s' was unregistered; its files stay in place", vm->row.name);
 	vm_forget(m, vm);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "../kernel/dm.h"
+#include "alarm.h"
 #include "device.h"
 #include "home.h"
+#include "missing.h"
 #include "vm_priv.h"
 
 static const char *const key_states[] = { "ok", "locked", "disk-key-missing" };
@@ -16,6 +18,7 @@ struct present {
 	size_t n_keks;
 	struct vmk_vm *vms;
 	size_t n_vms;
+	json_t *alarms;			/* VM id: how many are raised */
 };
 
 static void present_get(struct vmm *m, struct present *p)
@@ -25,12 +28,14 @@ static void present_get(struct vmm *m, struct present *p)
 		p->n_keks = 0;
 	if (vmk_vm_list(m->k, &p->vms, &p->n_vms, NULL))
 		p->n_vms = 0;
+	p->alarms = alarm_counts(m);
 }
 
 static void present_clear(struct present *p)
 {
 	free(p->keks);
 	free(p->vms);
+	json_decref(p->alarms);
 }
 
 static bool cached(const struct present *p, const char *kek)
@@ -87,6 +92,37 @@ static void add_volumes(struct vmm *m, const struct present *p, const struct vm 
 	json_object_set_new(o, "disks", disks);
 }
 
+static const char *shows_as(const struct vm *vm)
+{
+	if (vm->row.suspended)
+		return "suspended";
+	return vm->row.key_state == VM_KEYS_LOCKED ? "invalid" :
+	       vm->row.key_state == VM_KEYS_DISK_MISSING ? "disk-key-missing" : "ok";
+}
+
+static void add_state(struct vmm *m, const struct present *p, const struct vm *vm, json_t *o)
+{
+	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[1024] = "";
+	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+	bool locked = vm->row.key_state == VM_KEYS_LOCKED;
+
+	missing_provider(vm->row.missing, provider);
+	missing_words(vm->row.missing, keys, sizeof(keys));
+	if (locked && cause != VM_CAUSE_NONE)
+		vm_cause_remedy_for(cause, vm->row.name, provider[0] ? provider : NULL,
+				    keys[0] ? keys : NULL, todo, sizeof(todo));
+	else
+		snprintf(todo, sizeof(todo), "%s", vm->row.key_hint);
+	json_object_set_new(o, "crypto_state", json_string(locked ? "locked" : "unlocked"));
+	json_object_set_new(o, "shows_as", json_string(shows_as(vm)));
+	json_object_set_new(o, "cause", cause ? json_string(vm_cause_name(cause)) : json_null());
+	json_object_set_new(o, "cause_text", json_string(locked && cause ? vm_cause_text(cause, m->cfg->wording) :
+							 vm->row.key_error));
+	json_object_set_new(o, "remedy", json_string(todo));
+	json_object_set_new(o, "missing_keys", vm->row.missing ? json_deep_copy(vm->row.missing) : json_array());
+	json_object_set_new(o, "alarms", json_integer(json_integer_value(json_object_get(p->alarms, vm->id))));
+}
+
 static json_t *vm_json(struct vmm *m, const struct present *p, const struct vm *vm)
 {
 	char provider[PROVIDER_NAME_MAX + 1] = "", key[PROVIDER_KEY_ID_MAX + 1], where[PATH_MAX];
@@ -108,6 +144,7 @@ static json_t *vm_json(struct vmm *m, const struct present *p, const struct vm *
 		json_object_set_new(o, "key_error", json_string(vm->row.key_error));
 	if (vm->row.key_hint[0])
 		json_object_set_new(o, "key_hint", json_string(vm->row.key_hint));
+	add_state(m, p, vm, o);
 	add_volumes(m, p, vm, o);
 	return o;
 }
@@ -155,4 +192,20 @@ json_t *vmm_list(struct vmm *m, struct vmc_error *err)
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err)
 {
 	return inventory_events(m->inv, limit, err);
+}
+
+json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
+			 const struct vmm_event_filter *f, struct vmc_error *err)
+{
+	struct inv_event_filter q = { .after = after_id };
+	char id[VMC_UUID_STR];
+
+	if (f) {
+		q.since = f->since;
+		q.type = f->type;
+		q.vm = f->vm;
+		if (f->vm && !vmm_resolve(m, f->vm, id, NULL))
+			q.vm = id;
+	}
+	return inventory_events_since(m->inv, &q, limit, err);
 }

@@ -189,7 +189,7 @@ static void test_provider_down(void **state)
 	mock->unreachable[0] = false;
 	assert_ok(vmm_power_on(w->m, id, NULL, NULL, &err), &err);
 	world_assert_state(w, id, "key_state", "ok");
-	assert_contains(w->events, "vm-locked vm-unlocked");
+	assert_contains(w->events, "vm-locked alarm-raised vm-unlocked alarm-cleared");
 }
 
 static void test_key_not_active(void **state)

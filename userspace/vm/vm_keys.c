@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "missing.h"
 #include "vm_priv.h"
 
 int keys_add(struct key_set *s, const char *kek_id, struct vmc_error *err)
@@ -70,13 +71,18 @@ int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err)
 	return told ? 0 : r;
 }
 
-int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err)
+const struct kek_need *keys_find(const struct key_set *s, const char *kek_id)
 {
-	const struct kek_need *need;
 	struct kek_need key;
 
-	snprintf(key.id, sizeof(key.id), "%s", v->kek_id);
-	need = s->n ? bsearch(&key, s->needs, s->n, sizeof(*s->needs), by_id) : NULL;
+	snprintf(key.id, sizeof(key.id), "%s", kek_id);
+	return s->n ? bsearch(&key, s->needs, s->n, sizeof(*s->needs), by_id) : NULL;
+}
+
+int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err)
+{
+	const struct kek_need *need = keys_find(s, v->kek_id);
+
 	if (!need)
 		return vmc_fail(err, VMC_EINTERNAL, "key '%s' was not asked for", v->kek_id);
 	if (!need->code)
@@ -125,22 +131,36 @@ int keys_ensure_volume(struct vmm *m, const struct bundle_volume *v, struct vmc_
 	return r;
 }
 
-/* Not a matter of keys: says nothing about whether the VM is locked. */
-static bool own_fault(int code)
+/* VM_CAUSE_NONE: not a matter of keys, says nothing about whether the VM is locked. */
+static enum vm_cause cause_of(const struct key_set *s, const struct bundle_volume *v, int code)
 {
-	return code == VMC_ENOMODULE || code == VMC_ENOMEM || code == VMC_EINTERNAL || code == VMC_ECANCELED;
+	const struct kek_need *need = keys_find(s, v->kek_id);
+
+	return vm_cause_of(code, need && need->code && need->trusted);
+}
+
+static void set_missing(struct vmm *m, struct vm *vm, const struct key_set *s, enum vm_key_state state,
+			enum vm_cause cause, const struct vmc_error *why)
+{
+	struct key_verdict v = {
+		.state = state, .cause = cause, .why = why, .missing = missing_keys(s, &vm->b),
+	};
+
+	vm_set_keys(m, vm, &v);
 }
 
 static int check_home(struct vmm *m, struct vm *vm, const struct key_set *s, struct vmc_error *err)
 {
 	struct vmc_error why = VMC_ERROR_INIT;
+	enum vm_cause cause;
 	int r;
 
 	r = keys_check(s, &vm->b.v[0], &why);
 	if (!r)
 		return 0;
-	if (!own_fault(r))
-		vm_set_keys(m, vm, VM_KEYS_LOCKED, &why);
+	cause = cause_of(s, &vm->b.v[0], r);
+	if (cause != VM_CAUSE_NONE)
+		set_missing(m, vm, s, VM_KEYS_LOCKED, cause, &why);
 	if (err)
 		*err = why;
 	vmc_prefix(err, "VM '%s' is locked: ", vm->row.name);
@@ -167,16 +187,18 @@ int vm_check_disk_key(struct vmm *m, struct vm *vm, const struct key_set *s,
 		      const struct bundle_volume *v, struct vmc_error *err)
 {
 	struct vmc_error why = VMC_ERROR_INIT, told = VMC_ERROR_INIT;
+	enum vm_cause cause;
 	int r;
 
 	r = keys_check(s, v, &why);
 	if (!r)
 		return 0;
 	told = why;
-	if (!own_fault(r) && r != VMC_EAUTH)
+	cause = cause_of(s, v, r);
+	if (cause != VM_CAUSE_NONE && r != VMC_EAUTH)
 		r = disk_key_missing(vm, v, &why, &told);
-	if (!own_fault(r))
-		vm_set_keys(m, vm, VM_KEYS_DISK_MISSING, &told);
+	if (cause != VM_CAUSE_NONE)
+		set_missing(m, vm, s, VM_KEYS_DISK_MISSING, cause, &told);
 	if (err)
 		*err = told;
 	return r;
@@ -197,7 +219,7 @@ int vm_check_keys(struct vmm *m, struct vm *vm, const struct key_set *s, bool al
 	for (i = 1; all && !r && i < vm->b.n; i++)
 		r = vm_check_disk_key(m, vm, s, &vm->b.v[i], err);
 	if (!r && (all || vm->row.key_state == VM_KEYS_LOCKED))
-		vm_set_keys(m, vm, VM_KEYS_OK, NULL);
+		vm_set_keys_ok(m, vm);
 	return r;
 }
 

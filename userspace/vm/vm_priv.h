@@ -11,6 +11,7 @@
 
 #include "../lib/events.h"
 #include "bundle.h"
+#include "cause.h"
 #include "inventory.h"
 #include "manager.h"
 #include "volume.h"
@@ -42,6 +43,7 @@ struct vmm {
 	atomic_bool stopping;
 	uint64_t checkpoint_bytes;	/* how much a copy writes between two words to the journal */
 	atomic_bool rotating;		/* a shallow recrypt runs: one at a time */
+	pthread_mutex_t alarm_lock;	/* no other is taken under it but the inventory's */
 	pthread_mutex_t lock;
 	struct vm **vms;
 	size_t n;
@@ -77,8 +79,22 @@ int vm_write(struct vmm *m, struct vm *vm, struct bundle *b, struct vmc_error *e
 /* Make @b, which is on disk already, the VM's. */
 void vm_adopt(struct vmm *m, struct vm *vm, struct bundle *b);
 int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err);
-/* Remember (and, on a change, tell) what the last attempt to get the keys gave. */
-void vm_set_keys(struct vmm *m, struct vm *vm, enum vm_key_state state, const struct vmc_error *why);
+/* What an attempt to get the keys of a VM gave. */
+struct key_verdict {
+	enum vm_key_state state;
+	enum vm_cause cause;
+	const struct vmc_error *why;	/* NULL when the state is OK */
+	json_t *missing;		/* see missing.h; taken over */
+};
+/*
+ * Remember it and, on a change, tell: event, alarm. A VM that is on has its keys,
+ * whatever became of those of its provider: nothing makes it locked. One that was
+ * locked by hand stays so until @v says that all is well.
+ */
+void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v);
+void vm_set_keys_ok(struct vmm *m, struct vm *vm);
+/* VMC_ESTATE with cause and remedy when @vm is locked; @what was wanted. */
+int vm_must_be_unlocked(const struct vmm *m, const struct vm *vm, const char *what, struct vmc_error *err);
 int vm_must_be_off(const struct vm *vm, const char *what, struct vmc_error *err);
 int vm_volume_path(const struct vm *vm, const struct bundle_volume *v, char out[PATH_MAX],
 		   struct vmc_error *err);
@@ -106,6 +122,8 @@ int keys_add_bundle(struct key_set *s, const struct bundle *b, struct vmc_error 
 int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err);
 /* Is the KEK of @v there, and the right one? */
 int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err);
+/* What became of @kek_id; NULL when it was not asked for. */
+const struct kek_need *keys_find(const struct key_set *s, const char *kek_id);
 void keys_clear(struct key_set *s);
 /* Just this one, or the one of @v, which must be the right one. */
 int keys_ensure(struct vmm *m, const char *kek_id, struct vmc_error *err);

@@ -6,24 +6,44 @@
 
 #include "../lib/fs.h"
 #include "../lib/log.h"
+#include "alarm.h"
+#include "missing.h"
 #include "vm_priv.h"
+
+static void name_of(struct vmm *m, const char *vm, char out[sizeof(((struct inv_vm *)NULL)->name)])
+{
+	vmc_uuid id;
+	size_t i;
+
+	out[0] = '\0';
+	if (!vm || vmc_uuid_parse(vm, &id))
+		return;
+	pthread_mutex_lock(&m->lock);
+	for (i = 0; i < m->n; i++)
+		if (vmc_uuid_equal(&m->vms[i]->uuid, &id))
+			memcpy(out, m->vms[i]->row.name, sizeof(m->vms[i]->row.name));
+	pthread_mutex_unlock(&m->lock);
+}
 
 void vmm_emit(struct vmm *m, const char *type, const char *message_id, const char *vm, json_t *details,
 	      const char *fmt, ...)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	char text[1024];
+	char text[1024], name[sizeof(((struct inv_vm *)NULL)->name)];
+	struct inv_event e = { type, message_id, vm, name, text, details };
+	int64_t id = 0;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (inventory_event(m->inv, type, message_id, vm, text, details, &err))
+	name_of(m, vm, name);
+	if (inventory_event(m->inv, &e, &id, &err))
 		log_err("an event was not recorded: %s", err.text);
 	if (m->fn) {
-		struct vmm_event e = { type, message_id, vm, text, details };
+		struct vmm_event out = { type, message_id, vm, text, details, name[0] ? name : NULL, id };
 
-		m->fn(&e, m->data);
+		m->fn(&out, m->data);
 	}
 	json_decref(details);
 }
@@ -152,36 +172,133 @@ int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err)
 	return put_row(m, vm, &row, err);
 }
 
-static void tell_keys(struct vmm *m, struct vm *vm, enum vm_key_state was, const struct vmc_error *why)
+/* ---- key state ---------------------------------------------------------------- */
+
+/* What an administrator of keys needs: which, where, in what state. */
+static json_t *locked_details(const struct vm *vm)
 {
-	if (vm->row.key_state == VM_KEYS_LOCKED)
-		vmm_emit(m, VMM_EV_VM_LOCKED, VMC_MSG_VM_LOCKED, vm->id,
-			 json_pack("{s:s}", "reason", why->text),
-			 "VM '%s' is locked: %s", vm->row.name, why->text);
-	else if (was == VM_KEYS_LOCKED)
-		vmm_emit(m, VMM_EV_VM_UNLOCKED, VMC_MSG_VM_UNLOCKED, vm->id, NULL,
-			 "Virtual machine is unlocked.");
-	else
+	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[768];
+	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+
+	missing_provider(vm->row.missing, provider);
+	missing_words(vm->row.missing, keys, sizeof(keys));
+	vm_cause_remedy_for(cause, vm->row.name, provider[0] ? provider : NULL, keys[0] ? keys : NULL, todo,
+			    sizeof(todo));
+	return json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:O?}", "name", vm->row.name,
+			 "cause", vm_cause_name(cause), "reason", vm->row.key_error, "remedy", todo,
+			 "provider", provider[0] ? provider : NULL, "key", missing_first(vm->row.missing),
+			 "missing_keys", vm->row.missing);
+}
+
+static void tell_locked(struct vmm *m, struct vm *vm)
+{
+	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+
+	vmm_emit(m, VMM_EV_VM_LOCKED, vm_cause_message_id(cause), vm->id, locked_details(vm), "%s",
+		 vm_cause_text(cause, m->cfg->wording));
+}
+
+static void tell_disk_missing(struct vmm *m, struct vm *vm)
+{
+	const json_t *first = json_array_get(vm->row.missing, 0);
+	json_t *details = locked_details(vm);
+
+	json_object_set(details, "disk", json_array_get(json_object_get(first, "volumes"), 0));
+	json_object_set_new(details, "remedy", json_string(vm->row.key_hint));
+	vmm_emit(m, VMM_EV_DISK_KEY_MISSING, VMC_MSG_DISK_KEY_MISSING, vm->id, details, "%s", vm->row.key_error);
+}
+
+static void tell_keys(struct vmm *m, struct vm *vm, enum vm_key_state was)
+{
+	enum vm_key_state now = (enum vm_key_state)vm->row.key_state;
+
+	if (now == VM_KEYS_LOCKED) {
+		tell_locked(m, vm);
+		return;
+	}
+	if (was == VM_KEYS_LOCKED)
+		vmm_emit(m, VMM_EV_VM_UNLOCKED, VMC_MSG_VM_UNLOCKED, vm->id, NULL, "Virtual machine is unlocked.");
+	if (now == VM_KEYS_DISK_MISSING)
+		tell_disk_missing(m, vm);
+	else if (was != VM_KEYS_LOCKED)
 		vmm_emit(m, VMM_EV_VM_CHANGED, VMC_MSG_VM_CHANGED, vm->id, NULL,
 			 "The key state of VM '%s' changed", vm->row.name);
 }
 
-void vm_set_keys(struct vmm *m, struct vm *vm, enum vm_key_state state, const struct vmc_error *why)
+static bool same_keys(const struct inv_vm *a, const struct inv_vm *b)
 {
-	enum vm_key_state was = (enum vm_key_state)vm->row.key_state;
+	return a->key_state == b->key_state && a->cause == b->cause && a->suspended == b->suspended &&
+	       !strcmp(a->key_error, b->key_error) && !strcmp(a->key_hint, b->key_hint) &&
+	       (a->missing && b->missing ? json_equal(a->missing, b->missing) :
+		json_array_size(a->missing) == json_array_size(b->missing));
+}
+
+/* @row is @vm's with other keys; its missing is taken over. */
+static void change_keys(struct vmm *m, struct vm *vm, const struct inv_vm *row)
+{
 	struct vmc_error err = VMC_ERROR_INIT;
+	struct inv_vm was = vm->row;
+
+	if (same_keys(row, &was)) {
+		json_decref(row->missing);
+		return;
+	}
+	if (put_row(m, vm, row, &err)) {
+		log_err("VM '%s': the key state was not recorded: %s", vm->row.name, err.text);
+		json_decref(row->missing);
+		return;
+	}
+	if (was.key_state != row->key_state || was.cause != row->cause)
+		tell_keys(m, vm, (enum vm_key_state)was.key_state);
+	alarm_follow_vm(m, vm);
+	json_decref(was.missing);
+}
+
+void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v)
+{
+	bool by_hand = vm->row.key_state == VM_KEYS_LOCKED && vm->row.cause == VM_CAUSE_BY_HAND;
 	struct inv_vm row = vm->row;
 
-	snprintf(row.key_error, sizeof(row.key_error), "%s", state == VM_KEYS_OK ? "" : why->text);
-	snprintf(row.key_hint, sizeof(row.key_hint), "%s", state == VM_KEYS_OK ? "" : why->hint);
-	row.key_state = state;
-	if (was == state && !strcmp(row.key_error, vm->row.key_error) &&
-	    !strcmp(row.key_hint, vm->row.key_hint))
+	if (v->state != VM_KEYS_OK && row.on && v->cause != VM_CAUSE_BY_HAND) {
+		json_decref(v->missing);
 		return;
-	if (put_row(m, vm, &row, &err))
-		log_err("VM '%s': the key state was not recorded: %s", vm->row.name, err.text);
-	else if (was != state)
-		tell_keys(m, vm, was, why);
+	}
+	row.key_state = v->state;
+	row.cause = v->cause;
+	if (by_hand && v->state != VM_KEYS_OK) {
+		row.key_state = VM_KEYS_LOCKED;
+		row.cause = VM_CAUSE_BY_HAND;
+	}
+	if (v->state == VM_KEYS_OK)
+		row.suspended = false;
+	row.missing = v->missing;
+	snprintf(row.key_error, sizeof(row.key_error), "%s", v->why ? v->why->text : "");
+	snprintf(row.key_hint, sizeof(row.key_hint), "%s", v->why ? v->why->hint : "");
+	change_keys(m, vm, &row);
+}
+
+void vm_set_keys_ok(struct vmm *m, struct vm *vm)
+{
+	vm_set_keys(m, vm, &(struct key_verdict){ .state = VM_KEYS_OK });
+}
+
+int vm_must_be_unlocked(const struct vmm *m, const struct vm *vm, const char *what, struct vmc_error *err)
+{
+	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[768];
+	const char *why = vm_cause_text((enum vm_cause)vm->row.cause, m->cfg->wording);
+
+	if (vm->row.key_state != VM_KEYS_LOCKED)
+		return 0;
+	missing_provider(vm->row.missing, provider);
+	missing_words(vm->row.missing, keys, sizeof(keys));
+	vm_cause_remedy_for((enum vm_cause)vm->row.cause, vm->row.name, provider[0] ? provider : NULL,
+			    keys[0] ? keys : NULL, todo, sizeof(todo));
+	if (!*why)
+		why = vm->row.key_error;
+	vmc_fail(err, VMC_ESTATE, "VM '%s' is locked, so no %s now: %.*s", vm->row.name, what,
+		 (int)(strlen(why) - (*why && why[strlen(why) - 1] == '.')), why);
+	vmc_hint(err, "%s", *todo ? todo : vm->row.key_hint);
+	return VMC_ESTATE;
 }
 
 int vm_must_be_off(const struct vm *vm, const char *what, struct vmc_error *err)

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Why a VM is locked: names, sentences, remedies. See cause.h. */
+#include "cause.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../lib/error.h"
+#include "../lib/events.h"
+#include "../lib/i18n.h"
+
+struct cause {
+	const char *name, *message_id;
+	const char *text[2];		/* by enum vmc_wording */
+	const char *remedy;
+};
+
+/* The sentences are known to operators and looked for in logs: they keep their closing full stop and their spelling. */
+static const struct cause causes[VM_CAUSE_COUNT] = {
+	[VM_CAUSE_NONE] = { NULL, VMC_MSG_VM_LOCKED, { "", "" }, "" },
+	[VM_CAUSE_KMS_ERROR] = {
+		"kms-error", VMC_MSG_VM_LOCKED_KMS_ERROR,
+		{ N_("Virtual machine is locked because of a KMS cluster error."),
+		  N_("Virtual machine is locked because an error occurred on the key provider.") },
+		N_("Check the keys in the KMS cluster and restore the connection to it: 'vmcrypt provider test {provider}' says what is wrong. The VM unlocks when the provider is healthy again, or at once with 'vmcrypt vm unlock {vm}'"),
+	},
+	[VM_CAUSE_KEYS_MISSING_KMS] = {
+		"keys-missing-on-kms", VMC_MSG_VM_LOCKED_KEYS_KMS,
+		{ N_("Virtual machine is locked because keys are missing on KMS cluster."),
+		  N_("Virtual machine is locked because keys were missing on the key provider.") },
+		N_("Ask the KMS administrator to restore or reactivate on '{provider}' the key {keys}. The next power-on fetches a restored key; 'vmcrypt vm unlock {vm}' does so at once"),
+	},
+	[VM_CAUSE_KEYS_MISSING_HOST] = {
+		"keys-missing-on-host", VMC_MSG_VM_LOCKED_KEYS_HOST,
+		{ N_("Virtual machine is locked because keys are missing on host."),
+		  N_("Virtual machine is locked because keys were missing on the host.") },
+		N_("The keys need not be recovered by hand, provider '{provider}' can supply them: 'vmcrypt vm unlock {vm}'"),
+	},
+	[VM_CAUSE_PROVIDER_UNKNOWN] = {
+		"provider-unknown", VMC_MSG_VM_LOCKED_PROVIDER,
+		{ N_("Virtual machine is locked because its key provider is not known to this host."),
+		  N_("Virtual machine is locked because its key provider is not known to this host.") },
+		N_("Add the key provider again under its original name, the address may be another: 'vmcrypt provider add kmip {provider} --server HOST'; establish trust, then 'vmcrypt vm unlock {vm}'"),
+	},
+	[VM_CAUSE_TRUSTED_UNAVAILABLE] = {
+		"trusted-provider-unavailable", VMC_MSG_VM_LOCKED_TRUSTED,
+		{ N_("Virtual machine is locked because the required Trusted Key Provider(s) is unavailable."),
+		  N_("Virtual machine is locked because the required Trusted Key Provider(s) is unavailable.") },
+		N_("Start the services of trusted key provider '{provider}' and restore the connection to them: 'vmcrypt provider test {provider}'; then 'vmcrypt vm unlock {vm}'"),
+	},
+	[VM_CAUSE_ATTESTATION_FAILED] = {
+		"attestation-failed", VMC_MSG_VM_LOCKED_ATTESTATION,
+		{ N_("Virtual machine is locked because Trust Authority managed key(s) are missing on the required host."),
+		  N_("Virtual machine is locked because Trust Authority managed key(s) are missing on the required host.") },
+		N_("The attestation service of '{provider}' does not trust this host: have its administrator import what this host boots, or boot what it trusts; then 'vmcrypt vm unlock {vm}'"),
+	},
+	[VM_CAUSE_BY_HAND] = {
+		"by-hand", VMC_MSG_VM_LOCKED_BY_HAND,
+		{ N_("Virtual machine is locked because an administrator locked it."),
+		  N_("Virtual machine is locked because an administrator locked it.") },
+		N_("When it may run again: 'vmcrypt vm unlock {vm}'"),
+	},
+};
+
+static const struct cause *get(enum vm_cause cause)
+{
+	return &causes[cause < VM_CAUSE_COUNT ? cause : VM_CAUSE_NONE];
+}
+
+/* gettext("") is the catalog's header. */
+static const char *say(const char *msgid)
+{
+	return *msgid ? _(msgid) : "";
+}
+
+const char *vm_cause_name(enum vm_cause cause)
+{
+	return get(cause)->name;
+}
+
+enum vm_cause vm_cause_from_name(const char *name)
+{
+	int i;
+
+	for (i = 1; name && i < VM_CAUSE_COUNT; i++)
+		if (!strcmp(causes[i].name, name))
+			return (enum vm_cause)i;
+	return VM_CAUSE_NONE;
+}
+
+const char *vm_cause_text(enum vm_cause cause, enum vmc_wording wording)
+{
+	return say(get(cause)->text[wording == VMC_WORDING_70U2]);
+}
+
+const char *vm_cause_remedy(enum vm_cause cause)
+{
+	return say(get(cause)->remedy);
+}
+
+const char *vm_cause_message_id(enum vm_cause cause)
+{
+	return get(cause)->message_id;
+}
+
+void vm_cause_remedy_for(enum vm_cause cause, const char *vm, const char *provider, const char *keys,
+			 char *out, size_t n)
+{
+	const struct { const char *mark, *name; } names[] = {
+		{ "{vm}", vm ? vm : "VM" }, { "{provider}", provider ? provider : "PROVIDER" },
+		{ "{keys}", keys ? keys : "KEY" },
+	};
+	const char *from = vm_cause_remedy(cause);
+	size_t used = 0, i, len;
+
+	if (!n)
+		return;
+	out[0] = '\0';
+	while (*from && used + 1 < n) {
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (!strncmp(from, names[i].mark, strlen(names[i].mark)))
+				break;
+		if (i == sizeof(names) / sizeof(names[0])) {
+			out[used++] = *from++;
+			out[used] = '\0';
+			continue;
+		}
+		snprintf(out + used, n - used, "%s", names[i].name);
+		len = strlen(out + used);
+		used += len;
+		from += strlen(names[i].mark);
+	}
+}
+
+enum vm_cause vm_cause_of(int code, bool trusted)
+{
+	switch (code) {
+	case 0:
+	case VMC_ENOMODULE:
+	case VMC_ENOMEM:
+	case VMC_EINTERNAL:
+	case VMC_ECANCELED:
+		return VM_CAUSE_NONE;
+	case VMC_ENOENT:
+		return VM_CAUSE_PROVIDER_UNKNOWN;
+	case VMC_ENOKEY:
+	case VMC_EKEYSTATE:
+		return VM_CAUSE_KEYS_MISSING_KMS;
+	case VMC_EAUTH:		/* a trusted provider: the evidence; else another key under the id */
+		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KEYS_MISSING_KMS;
+	case VMC_EINVAL:
+		return VM_CAUSE_KEYS_MISSING_KMS;
+	case VMC_EPERM:		/* it was not asked, since the caller may not fetch */
+	case VMC_ENOSPC:	/* the kernel's cache is full */
+		return VM_CAUSE_KEYS_MISSING_HOST;
+	case VMC_EREFUSED:
+		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KMS_ERROR;
+	default:
+		return trusted ? VM_CAUSE_TRUSTED_UNAVAILABLE : VM_CAUSE_KMS_ERROR;
+	}
+}
