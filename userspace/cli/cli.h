@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "../lib/error.h"
@@ -26,6 +27,7 @@ struct cli {
 	bool progress_json;
 	bool bytes;			/* progress of this verb counts bytes */
 	bool no_object;			/* the last D-Bus error: the object is not there */
+	uint64_t deadline;		/* of all calls, as vmc_now_ms() counts; 0: none */
 	int exit_status;		/* when the verb returns 0 */
 	struct vmc_error err;		/* when it does not */
 };

@@ -131,6 +131,8 @@ static void print_all(FILE *f)
 	fputs(_("Usage: vmcrypt VERB [OPTION...]\n"
 		"Keys and encrypted disks for virtual machines of this host.\n"), f);
 	for (i = 0; i < n_verbs; i++) {
+		if (verbs[i].options & VERB_HIDDEN)
+			continue;
 		len = strcspn(verbs[i].pattern, " ");
 		/* a blank line between families, none between single verbs */
 		if (!i || ((len != last || strncmp(verbs[i].pattern, verbs[i - 1].pattern, len) != 0) &&

@@ -26,6 +26,8 @@
 
 #define WEB1	"11111111-1111-4111-8111-111111111111"
 #define CLASH	"22222222-2222-4222-8222-222222222222"
+#define LOCKED	"33333333-3333-4333-8333-333333333333"
+#define MUTE	"44444444-4444-4444-8444-444444444444"	/* GetVM() of it is never answered */
 #define JOB	BUS_JOBS "/7"
 #define OTHERS_JOB BUS_JOBS "/6"
 #define STEP_US	5000
@@ -57,6 +59,10 @@ static const char vm_web1[] =
 static const char vm_clash[] =
 	"{\"id\":\"" CLASH "\",\"name\":\"clash\",\"bundle\":\"/srv/vm/clash.vmcrypt\",\"power\":\"off\","
 	"\"key_state\":\"locked\",\"provider\":\"kms1\",\"disks\":[]}";
+static const char vm_locked[] =
+	"{\"id\":\"" LOCKED "\",\"name\":\"locked\",\"power\":\"off\",\"crypto_state\":\"locked\","
+	"\"home\":{\"path\":\"/srv/vm/locked.home\"},\"disks\":[{\"name\":\"root\","
+	"\"path\":\"/srv/vm/locked-root.img\",\"open\":false}]}";
 static const char providers[] =
 	"[{\"name\":\"kms1\",\"kind\":\"kmip\",\"default\":true,\"servers\":[\"a.example:5696\","
 	"\"b.example:5697\"],\"client_cert\":{\"subject\":\"CN=host1\","
@@ -256,6 +262,10 @@ static int vm_object(sd_bus_message *m)
 		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/web1");
 	if (!strcmp(vm, "clash"))
 		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/clash");
+	if (!strcmp(vm, LOCKED))
+		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/locked");
+	if (!strcmp(vm, MUTE))
+		return 1;
 	if (!strcmp(vm, "err-AccessDenied"))
 		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "no");
 	if (!strcmp(vm, "err-UnknownMethod"))
@@ -385,6 +395,14 @@ static int vm(struct service *s, sd_bus_message *m, const char *member, bool web
 	return sd_bus_reply_method_return(m, "");
 }
 
+static int locked_vm(sd_bus_message *m, const char *member)
+{
+	if (!strcmp(member, "Describe"))
+		return reply(m, vm_locked);
+	return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.WrongState",
+					  "the keys are gone\nHint: vmcrypt vm unlock locked");
+}
+
 static int provider(struct service *s, sd_bus_message *m, const char *member)
 {
 	const char *verb;
@@ -450,6 +468,8 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *e)
 	log_call(s, m);
 	if (!strcmp(iface, IFACE_MANAGER) && !strcmp(path, BUS_ROOT))
 		return manager(s, m, member);
+	if (!strcmp(iface, IFACE_VM) && !strcmp(path, BUS_ROOT "/vm/locked"))
+		return locked_vm(m, member);
 	if (!strcmp(iface, IFACE_VM))
 		return vm(s, m, member, !strcmp(path, BUS_ROOT "/vm/web1"));
 	if (!strcmp(iface, IFACE_PROVIDER) && !strcmp(path, BUS_ROOT "/provider/kms1"))

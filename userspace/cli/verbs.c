@@ -121,6 +121,10 @@ const struct verb verbs[] = {
 	{ "version", 0, 0, N_("print the versions of client, daemon and module"), NULL,
 	  verb_version },
 	{ "help [TOPIC...]", 0, 0, N_("explain a verb family or a verb"), NULL, verb_help },
+	{ "libvirt-hook DOMAIN OPERATION STAGE EXTRA", VERB_HIDDEN, 0,
+	  N_("open and close the volumes of a libvirt domain"),
+	  N_("libvirt calls it, with the domain's XML on standard input, by /etc/libvirt/hooks/qemu.d/vmcrypt."),
+	  verb_libvirt_hook },
 };
 
 const size_t n_verbs = sizeof(verbs) / sizeof(verbs[0]);

@@ -7,6 +7,9 @@
 
 #include "cli.h"
 
+/* Among a verb's options: other programs call it, so that the list of all verbs has it not. */
+#define VERB_HIDDEN	(UINT64_C(1) << 63)
+
 struct verb {
 	/*
 	 * Lower-case words are typed as they are, upper-case words are
@@ -90,6 +93,8 @@ int verb_status(struct cli *c);
 int verb_version(struct cli *c);
 /* doctor.c */
 int verb_doctor(struct cli *c);
+/* libvirt_hook.c */
+int verb_libvirt_hook(struct cli *c);
 /* help.c */
 int verb_help(struct cli *c);
 

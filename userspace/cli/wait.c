@@ -2,6 +2,7 @@
 #include "wait.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@
 #include "bus.h"
 #include "meter.h"
 #include "verbs.h"
+
+/* For a call that is canceled at its deadline to come to a safe point. */
+#define GRACE_MS	10000
 
 #define ADDED_MATCH \
 	"type='signal',sender='" BUS_NAME "',interface='org.freedesktop.DBus.ObjectManager'," \
@@ -38,6 +42,8 @@ struct waiter {
 	struct meter meter;
 	unsigned int interrupts;
 	bool cancel_sent;
+	uint64_t deadline;		/* 0: none */
+	bool overdue;
 };
 
 static void erase(struct waiter *w)
@@ -277,6 +283,38 @@ static int interrupted(struct waiter *w)
 	return VMC_ECANCELED;
 }
 
+/* The time of the call is up: have the daemon stop, and wait a little for that. */
+static int overdue(struct waiter *w)
+{
+	struct vmc_error *err = &w->c->err;
+
+	erase(w);
+	if (!w->overdue) {
+		w->overdue = true;
+		send_cancel(w);
+		if (w->cancel_sent) {
+			w->deadline = vmc_now_ms() + GRACE_MS;
+			return 0;
+		}
+	}
+	vmc_fail(err, VMC_ETIMEDOUT, "vmcryptd did not answer in time");
+	vmc_hint(err, "'vmcrypt status' and 'vmcrypt job list' show what it does; 'journalctl -u vmcryptd' says more");
+	return VMC_ETIMEDOUT;
+}
+
+/* The sooner of @timeout (-1: never) and the deadline, in milliseconds. */
+static int until_deadline(const struct waiter *w, int timeout)
+{
+	uint64_t now = vmc_now_ms(), left;
+
+	if (!w->deadline)
+		return timeout;
+	left = w->deadline > now ? w->deadline - now : 0;
+	if (left > INT_MAX)
+		left = INT_MAX;
+	return timeout < 0 || left < (uint64_t)timeout ? (int)left : timeout;
+}
+
 static int poll_once(struct waiter *w, int sigfd)
 {
 	struct signalfd_siginfo si;
@@ -298,11 +336,13 @@ static int poll_once(struct waiter *w, int sigfd)
 		now = (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 		timeout = until > now ? (int)((until - now) / 1000 + 1) : 0;
 	}
-	r = poll(fds, ARRAY_SIZE(fds), timeout);
+	r = poll(fds, ARRAY_SIZE(fds), until_deadline(w, timeout));
 	if (r < 0 && errno != EINTR)
 		return bus_fail(w->c, -errno, "wait for vmcryptd");
 	if (fds[1].revents & POLLIN && read(sigfd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 		return interrupted(w);
+	if (w->deadline && vmc_now_ms() >= w->deadline)
+		return overdue(w);
 	return 0;
 }
 
@@ -388,7 +428,9 @@ static int send_and_wait(struct waiter *w, sd_bus_message *m, int sigfd)
 
 int wait_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply)
 {
-	struct waiter w = { .c = c, .meter.bytes = c->bytes, .foreign = json_object() };
+	struct waiter w = {
+		.c = c, .meter.bytes = c->bytes, .foreign = json_object(), .deadline = c->deadline,
+	};
 	const sd_bus_error *e;
 	sigset_t set, old;
 	int sigfd, r;
@@ -417,7 +459,9 @@ int wait_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply)
 	free(w.operation);
 	free(w.asking);
 	json_decref(w.foreign);
-	if (e && r == VMC_ECANCELED)
+	if (e && r == VMC_ECANCELED && w.overdue)
+		r = vmc_fail(&c->err, VMC_ETIMEDOUT, "it took too long and was stopped");
+	else if (e && r == VMC_ECANCELED)
 		say_what_is_left(c);
 	return r;
 }
