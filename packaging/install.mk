@@ -9,6 +9,7 @@
 # in /usr and /etc only, so that these do not follow PREFIX.
 
 PREFIX			?= /usr/local
+BINDIR			?= $(PREFIX)/bin
 SBINDIR			?= $(PREFIX)/sbin
 SYSTEMD_UNIT_DIR	?= $(PREFIX)/lib/systemd/system
 MODULES_LOAD_DIR	?= $(PREFIX)/lib/modules-load.d
@@ -18,6 +19,9 @@ POLKIT_ACTION_DIR	?= /usr/share/polkit-1/actions
 POLKIT_RULES_DIR	?= /usr/share/polkit-1/rules.d
 CATALOG_DIR		?= /usr/lib/systemd/catalog
 VMCRYPT_CONFIG_DIR	?= /etc/vmcrypt
+LIBVIRT_HOOKS_DIR	?= /etc/libvirt/hooks/qemu.d
+# The services that run VMs: one for all drivers, or that of QEMU alone.
+LIBVIRT_UNITS		:= libvirtd.service virtqemud.service
 MAN_DIR			?= $(PREFIX)/share/man
 COMPLETION_DIR		?= $(PREFIX)/share/bash-completion/completions
 
@@ -37,6 +41,13 @@ install-packaging:
 	install -m 0644 $(PACKAGING_DIR)polkit/org.vmcrypt1.policy $(DESTDIR)$(POLKIT_ACTION_DIR)/
 	install -D -m 0644 $(PACKAGING_DIR)polkit/50-vmcrypt.rules $(DESTDIR)$(POLKIT_RULES_DIR)/50-vmcrypt.rules
 	install -m 0644 $(PACKAGING_DIR)journal/vmcrypt.catalog $(DESTDIR)$(CATALOG_DIR)/
+	install -d $(DESTDIR)$(LIBVIRT_HOOKS_DIR)
+	sed 's#@BINDIR@#$(BINDIR)#g' $(PACKAGING_DIR)libvirt/qemu.d/vmcrypt \
+		> $(DESTDIR)$(LIBVIRT_HOOKS_DIR)/vmcrypt
+	chmod 0755 $(DESTDIR)$(LIBVIRT_HOOKS_DIR)/vmcrypt
+	for unit in $(LIBVIRT_UNITS); do \
+		install -D -m 0644 $(PACKAGING_DIR)libvirt/systemd/vmcrypt.conf \
+			$(DESTDIR)$(SYSTEMD_UNIT_DIR)/$$unit.d/vmcrypt.conf || exit; done
 	install -D -m 0644 $(PACKAGING_DIR)completion/vmcrypt.bash $(DESTDIR)$(COMPLETION_DIR)/vmcrypt
 	for page in vmcrypt.1 vmcryptd.8 vmcrypt.conf.5; do \
 		install -D -m 0644 $(PACKAGING_DIR)../Documentation/man/$$page \
@@ -50,6 +61,8 @@ activate-packaging:
 		busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig; fi
 
 uninstall-packaging:
+	rm -f $(DESTDIR)$(LIBVIRT_HOOKS_DIR)/vmcrypt \
+		$(foreach u,$(LIBVIRT_UNITS),$(DESTDIR)$(SYSTEMD_UNIT_DIR)/$(u).d/vmcrypt.conf)
 	rm -f $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR)/vmcryptd.service \
 		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
 		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
