@@ -48,6 +48,8 @@ struct api {
 	/* The daemon is told when a call is done, and when a resumed job failed. */
 	void (*ended)(struct api *a, void *data);
 	void (*resume_failed)(struct api *a, const struct vmc_error *err, void *data);
+	/* An alarm was "raised", "cleared" or "acknowledged"; @alarm is the object as text. */
+	void (*alarm)(struct api *a, const char *state, const char *alarm, void *data);
 	void *hook_data;
 };
 

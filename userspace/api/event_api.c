@@ -48,7 +48,7 @@ static int level_of(const struct vmm_event *e)
 {
 	static const char *const bad[] = {
 		VMM_EV_VM_LOCKED, VMM_EV_BUNDLE_ALTERED, VMM_EV_KEY_ORPHANED, VMM_EV_JOB_FAILED,
-		"module-gone", "reload-failed",
+		"module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
 	};
 	const char *reason = member(e->details, "reason", NULL);
 
@@ -95,6 +95,23 @@ static void news_free(struct news *n)
 	free(n);
 }
 
+/* "alarm-raised" and so on have a signal of their own, and hooks. */
+static void deliver_alarm(struct api *a, const struct news *n)
+{
+	static const char prefix[] = "alarm-";
+	const char *state = n->type + sizeof(prefix) - 1, *id;
+	json_t *alarm;
+
+	if (strncmp(n->type, prefix, sizeof(prefix) - 1))
+		return;
+	alarm = json_loads(n->json, 0, NULL);
+	id = json_string_value(json_object_get(alarm, "id"));
+	sd_bus_emit_signal(a->bus, API_PATH, "org.vmcrypt1.Manager", "Alarm", "sss", state, id ? id : "", n->json);
+	json_decref(alarm);
+	if (a->alarm)
+		a->alarm(a, state, n->json, a->hook_data);
+}
+
 static void deliver(struct mail *m)
 {
 	struct news *n = (struct news *)m;
@@ -104,6 +121,7 @@ static void deliver(struct mail *m)
 	if (!n->quiet)
 		sd_bus_emit_signal(a->bus, API_PATH, "org.vmcrypt1.Manager", "Event", "ssss",
 				   n->type, n->vm, n->text, n->json);
+	deliver_alarm(a, n);
 	if (n->vm[0])
 		model_stale(a->model, n->vm);
 	if (atomic_exchange(&ev->lost, false))

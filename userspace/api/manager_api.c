@@ -393,6 +393,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AbandonJob", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit), JSON, call_dispatch, OPEN),
+	SD_BUS_SIGNAL_WITH_ARGS("Alarm", SD_BUS_ARGS("s", state, "s", id, "s", json), 0),
 	SD_BUS_SIGNAL_WITH_ARGS("Event", SD_BUS_ARGS("s", type, "s", vm, "s", text, "s", json), 0),
 	SD_BUS_VTABLE_END
 };

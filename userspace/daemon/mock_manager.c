@@ -3,7 +3,9 @@
  * A manager of VMs without VMs, for the tests of the daemon: an inventory in
  * memory, and copies that take as long as the test says. Copies take their
  * number of steps from the option rate (EncryptDisk), 10 ms each. A VM whose name
- * begins with "bare" has no keys on this host until it is powered on.
+ * begins with "bare" has no keys on this host until it is powered on. One whose
+ * name begins with "loud" raises an alarm when it is powered on, cleared when it
+ * is powered off.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,6 +51,21 @@ static void emit(struct vmm *m, const char *type, const char *message_id, const 
 	struct vmm_event e = { .type = type, .message_id = message_id, .vm = vm, .text = text };
 
 	m->fn(&e, m->data);
+}
+
+static void emit_alarm(struct vmm *m, const char *type, const char *id, const char *name)
+{
+	json_t *alarm = json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:s, s:s, s:[{s:s}, {s:s}], s:s, s:n, s:n}",
+				  "id", "a1", "type", "vm-locked", "severity", "critical", "entity", "kind", "vm",
+				  "id", id, "name", name, "cause", "kms-error", "text", "VM is locked", "remedy",
+				  "vmcrypt vm unlock", "keys", "id", "kms/1", "id", "kms/2", "raised",
+				  "2026-01-01T00:00:00Z", "cleared", "acknowledged");
+	struct vmm_event e = {
+		.type = type, .message_id = VMC_MSG_VM_LOCKED, .vm = id, .text = "an alarm", .details = alarm,
+	};
+
+	m->fn(&e, m->data);
+	json_decref(alarm);
 }
 
 /* With the lock held. */
@@ -195,15 +212,18 @@ int vmm_reload(struct vmm *m, const char *vm, struct vmc_error *err)
 
 static int set_power(struct vmm *m, const char *vm, bool on, struct vmc_error *err)
 {
-	struct mock_vm *v;
+	struct mock_vm *v, was = { .n_disks = 0 };
 
 	pthread_mutex_lock(&m->lock);
 	v = find(m, vm, err);
-	if (v)
+	if (v) {
 		v->on = on;
-	if (v && on)
-		v->keys = true;
+		v->keys |= on;
+		was = *v;
+	}
 	pthread_mutex_unlock(&m->lock);
+	if (v && !strncmp(was.name, "loud", 4))
+		emit_alarm(m, on ? "alarm-raised" : "alarm-cleared", was.id, was.name);
 	return v ? 0 : VMC_ENOENT;
 }
 

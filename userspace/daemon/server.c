@@ -29,6 +29,7 @@
 #include "../lib/util.h"
 #include "../lib/version.h"
 #include "backend.h"
+#include "hooks.h"
 #include "module_watch.h"
 #include "resume.h"
 
@@ -45,6 +46,7 @@ struct server {
 	struct api api;
 	struct module_watch *watch;
 	struct resume *resume;
+	struct hooks *hooks;
 	sd_event_source *kernel_events, *deadline;
 	/* the backend is to be opened anew */
 	bool wanted, changing, ready, reloading, had_module;
@@ -189,6 +191,7 @@ static void change_done(struct pool_task *t, bool ran)
 	}
 	if (!s->change_rc)
 		s->cfg = s->new_cfg;
+	hooks_configure(s->hooks, &s->cfg);
 	api_attach(&s->api, s->new);
 	s->new = NULL;
 	listen_to_kernel(s);
@@ -252,7 +255,7 @@ static void on_module(bool there, void *data)
 
 static void try_finish(struct server *s)
 {
-	if (s->stopping && !s->changing && api_idle(&s->api))
+	if (s->stopping && !s->changing && api_idle(&s->api) && hooks_idle(s->hooks))
 		sd_event_exit(s->event, s->status);
 }
 
@@ -271,6 +274,14 @@ static void on_resume_failed(struct api *a, const struct vmc_error *err, void *d
 
 	(void)a;
 	resume_again(s->resume, err);
+}
+
+static void on_alarm(struct api *a, const char *state, const char *alarm, void *data)
+{
+	struct server *s = data;
+
+	(void)a;
+	hooks_alarm(s->hooks, state, alarm);
 }
 
 static unsigned int stop_seconds(const struct server *s)
@@ -306,6 +317,7 @@ static void stop(struct server *s, int status)
 	if (s->api.backend)
 		vmm_shutdown(s->api.backend->m);
 	api_quiesce(&s->api);
+	hooks_stop(s->hooks);
 	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC,
 				       stop_seconds(s) * USEC, 0, on_deadline, s);
 	if (r < 0)
@@ -489,8 +501,11 @@ static int begin(struct server *s, struct vmc_error *err)
 	s->api.hold = true;
 	s->api.ended = on_ended;
 	s->api.resume_failed = on_resume_failed;
+	s->api.alarm = on_alarm;
 	s->api.hook_data = s;
 	rc = resume_new(&s->resume, &s->api, err);
+	if (!rc)
+		rc = hooks_new(&s->hooks, &s->api, err);
 	if (!rc)
 		rc = module_watch_new(&s->watch, s->event, on_module, s, err);
 	/* The name first: opening the manager mends what a crash left, and two must not. */
@@ -507,6 +522,9 @@ static void end(struct server *s)
 	sd_event_source_disable_unref(s->deadline);
 	backend_close(s->api.backend);	/* may have last words, for the mailbox */
 	s->api.backend = NULL;
+	mailbox_drain(s->api.box);	/* what they set off needs the hooks */
+	s->api.alarm = NULL;
+	hooks_free(s->hooks);
 	api_stop(&s->api);
 	if (s->bus) {
 		give_name(s);
