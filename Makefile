@@ -36,6 +36,9 @@ install: userspace install-packaging
 install-module:
 	tools/lab install-module
 
+#: make install-dkms      its sources for DKMS, which rebuilds it with each new kernel:
+#:                        then "dkms install vmcrypt/VERSION"
+
 #: make deps              install what building and checking needs (Debian 12)
 deps:
 	@tools/deps install

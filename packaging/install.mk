@@ -27,7 +27,12 @@ COMPLETION_DIR		?= $(PREFIX)/share/bash-completion/completions
 
 PACKAGING_DIR		:= $(dir $(lastword $(MAKEFILE_LIST)))
 
-.PHONY: install-packaging activate-packaging uninstall-packaging
+# The version as the module tells it; dkms.conf says the same.
+VMCRYPT_VERSION		:= $(shell sed -n 's/^\#define VMCRYPT_VERSION.*"\(.*\)".*/\1/p' \
+			   $(PACKAGING_DIR)../kmod/version.h)
+DKMS_DIR		?= /usr/src/vmcrypt-$(VMCRYPT_VERSION)
+
+.PHONY: install-dkms install-packaging activate-packaging uninstall-packaging
 
 install-packaging:
 	install -d $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR) $(MODULES_LOAD_DIR) $(DBUS_POLICY_DIR) \
@@ -52,6 +57,12 @@ install-packaging:
 	for page in vmcrypt.1 vmcryptd.8 vmcrypt.conf.5; do \
 		install -D -m 0644 $(PACKAGING_DIR)../Documentation/man/$$page \
 			$(DESTDIR)$(MAN_DIR)/man$${page##*.}/$$page || exit; done
+
+# Then: dkms install vmcrypt/VERSION. It is rebuilt with each new kernel.
+install-dkms:
+	cd $(PACKAGING_DIR).. && for f in Kbuild kmod/Kconfig kmod/*.[ch] include/uapi/linux/*.h; do \
+		install -D -m 0644 $$f $(DESTDIR)$(DKMS_DIR)/$$f || exit; done
+	install -m 0644 $(PACKAGING_DIR)dkms/dkms.conf $(DESTDIR)$(DKMS_DIR)/
 
 # Each step only where its service runs, so that it works in a container too.
 activate-packaging:

@@ -132,6 +132,50 @@ tampered "a flipped bit in a disk's token is named" 7 'token|header' "$OTHER" \
 check "put right, the VM powers on" vmcrypt vm power-on other
 check "and off again" vmcrypt vm power-off other
 
+# a copy is cut short, and goes on
+head -c 24M /dev/urandom >"$WORK/long.raw"
+cp "$WORK/long.raw" "$WORK/long.kept"
+vmcrypt disk encrypt other long --source "$WORK/long.raw" --format raw --rate 4M >"$WORK/encrypt.out" 2>&1 &
+ENCRYPT=$!
+copying()
+{
+	vmcrypt --json job list | /usr/bin/python3 -c 'import json, sys
+sys.exit(not any(j["kind"] == "disk-encrypt" and j["done"] > 2 << 20 for j in json.load(sys.stdin)))'
+}
+check "an image is being encrypted" wait_for 60 copying
+kill -KILL "$DAEMON"
+wait "$DAEMON" 2>/dev/null
+check "the command says that vmcryptd is gone" bash -c "! wait $ENCRYPT 2>/dev/null; grep -q . $WORK/encrypt.out"
+check "the image is still there" cmp "$WORK/long.raw" "$WORK/long.kept"
+check "vmcryptd starts again" daemon_start
+check "it goes on by itself, and ends" wait_for 120 test ! -e "$WORK/long.raw"
+wait_for 20 bash -c "vmcrypt --json job list | grep -q '^\\[\\]'"
+DEV=$(vmcrypt disk open other long)
+check "the disk holds all that the image held" cmp -n 25165824 "$WORK/long.kept" "$DEV"
+check "it closes" vmcrypt disk close other long
+rm -f "$WORK/long.kept"
+
+# a block device as a disk
+truncate -s 48M "$WORK/block.img"
+LOOP=$(losetup --find --show "$WORK/block.img")
+mkfs.ext4 -q "$LOOP"
+refuses "a block device with something on it is left alone" '*' 'ext4' \
+	vmcrypt disk create other block --path "$LOOP"
+check "and has what it had" bash -c "blkid -p '$LOOP' | grep -q ext4"
+wipefs -q -a "$LOOP"
+refuses "one that is too small is refused" '*' '48|MiB|small' \
+	vmcrypt disk create other block --path "$LOOP" --size 64M
+check "an empty one becomes a disk" vmcrypt disk create other block --path "$LOOP"
+prints "blkid says LUKS" 'crypto_LUKS' blkid -p "$LOOP"
+DEV=$(vmcrypt disk open other block)
+check "all of it but the header can be written" \
+	dd if=/dev/urandom of="$DEV" bs=1M oflag=direct count=$(($(blockdev --getsize64 "$DEV") >> 20))
+check "it closes" vmcrypt disk close other block
+check "it is detached" vmcrypt disk detach other block
+check "and attached again" vmcrypt disk attach other "$LOOP"
+check "and detached for good" vmcrypt disk detach other block
+losetup -d "$LOOP"
+
 # keys change
 check "a VM is on while its KEK is changed" vmcrypt vm power-on web
 prints "its KEK is changed" 'new key encryption key' vmcrypt vm recrypt --shallow web
