@@ -159,10 +159,10 @@ rm -f "$WORK/long.kept"
 truncate -s 48M "$WORK/block.img"
 LOOP=$(losetup --find --show "$WORK/block.img")
 mkfs.ext4 -q "$LOOP"
-refuses "a block device with something on it is left alone" '*' 'ext4' \
+refuses "a block device with something on it is left alone" '*' 'not empty' \
 	vmcrypt disk create other block --path "$LOOP"
 check "and has what it had" bash -c "blkid -p '$LOOP' | grep -q ext4"
-wipefs -q -a "$LOOP"
+blkdiscard -z "$LOOP"
 refuses "one that is too small is refused" '*' '48|MiB|small' \
 	vmcrypt disk create other block --path "$LOOP" --size 64M
 check "an empty one becomes a disk" vmcrypt disk create other block --path "$LOOP"

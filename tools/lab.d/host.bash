@@ -88,12 +88,12 @@ host_dir()
 # Unix socket paths are short: they live in a folder of their own.
 socket_dir()
 {
-	local dir tree
+	local dir sum
 	# Per tree: two trees may give the same names and addresses.
-	tree=$(printf '%s' "$TREE" | cksum)
+	sum=$(printf '%s' "$TREE" | cksum)
 	dir=${TMPDIR:-/tmp}
 	[ "${#dir}" -lt 40 ] || dir=/tmp
-	dir+=/vmcrypt-lab.$(id -u).${tree%% *}
+	dir+=/vmcrypt-lab.$(id -u).${sum%% *}
 	(umask 077 && mkdir -p "$dir")
 	[ -O "$dir" ] || die "$dir belongs to somebody else; set TMPDIR"
 	printf '%s\n' "$dir"

@@ -306,7 +306,7 @@ static const struct method manager_methods[] = {
 	METHOD("Describe", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's'),
 	METHOD("ListVMs", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_vms, 's'),
 	METHOD("GetVM", "read", POOL_READ, NULL, NULL, LOOK_VM, run_get_vm, 'o'),
-	METHOD("CreateVM", "encrypt-new", POOL_ACT, "create-vm", create_vm_options, LOOK_VM,
+	METHOD("CreateVM", "encrypt-new", POOL_ACT, "vm-create", create_vm_options, LOOK_VM,
 	  run_create_vm, 'i'),
 	METHOD("RegisterVM", "register-vm", POOL_ACT, NULL, register_vm_options, LOOK_VM,
 	  run_register_vm, 'i'),

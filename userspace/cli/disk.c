@@ -69,7 +69,8 @@ int verb_disk_create(struct cli *c)
 	if (r)
 		return r;
 	options_begin(m, &r);
-	options_u64(m, &r, "size", c->args.number[OPT_SIZE]);
+	if (args_has(&c->args, OPT_SIZE))
+		options_u64(m, &r, "size", c->args.number[OPT_SIZE]);
 	options_string(m, &r, "path", cli_value(c, OPT_PATH));
 	options_string(m, &r, "provider", cli_value(c, OPT_PROVIDER));
 	options_string(m, &r, "dm_flags", cli_value(c, OPT_DM_FLAGS));

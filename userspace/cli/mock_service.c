@@ -357,7 +357,7 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		return reply(m, "%s", s->left_job ?
 			     "[{\"id\":\"j1\",\"kind\":\"encrypt\",\"vm\":\"" WEB1 "\",\"name\":\"web1\","
 			     "\"what\":\"encryption of disk 'd'\",\"done\":5,\"total\":20,"
-			     "\"state\":\"pending\",\"object\":null},{\"id\":null,\"kind\":\"create-vm\","
+			     "\"state\":\"pending\",\"object\":null},{\"id\":null,\"kind\":\"vm-create\","
 			     "\"vm\":null,\"what\":\"format\",\"done\":0,\"total\":0,"
 			     "\"state\":\"running\",\"object\":\"" OTHERS_JOB "\"}]" : "[]");
 	if (!strcmp(member, "AbandonJob")) {

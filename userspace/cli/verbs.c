@@ -82,8 +82,9 @@ const struct verb verbs[] = {
 	  "open with the old key until that is destroyed; only --deep changes what encrypts the data."),
 	  verb_vm_recrypt },
 
-	{ "disk create VM NAME", O(SIZE) | O(PATH) | O(PROVIDER) | O(DM_FLAGS), O(SIZE),
-	  N_("make an empty encrypted disk"), NULL, verb_disk_create },
+	{ "disk create VM NAME", O(SIZE) | O(PATH) | O(PROVIDER) | O(DM_FLAGS), 0,
+	  N_("make an empty encrypted disk"),
+	  N_("--size may be left out for a block device: then all of it is used."), verb_disk_create },
 	{ "disk attach VM FILE", 0, 0, N_("add an existing encrypted disk of this VM"), NULL,
 	  verb_disk_attach },
 	{ "disk detach VM DISK", 0, 0, N_("take a disk out of a VM; its file stays"), NULL,

@@ -214,7 +214,7 @@ static void test_job_tells_how_far_it_is(void **state)
 	assert_contains(s.path, "/org/vmcrypt1/job/");
 	assert_true(sd_bus_get_unique_name(h->client, &me) >= 0);
 	assert_property(h->client, s.path, "org.vmcrypt1.Job", "Sender", me);
-	assert_property(h->client, s.path, "org.vmcrypt1.Job", "Operation", "encrypt-disk");
+	assert_property(h->client, s.path, "org.vmcrypt1.Job", "Operation", "disk-encrypt");
 	id = get_string(h->client, VM(vm), "Id");
 	assert_property(h->client, s.path, "org.vmcrypt1.Job", "VM", id);
 	free(id);

@@ -39,7 +39,12 @@ static int make_container(const struct volume_make *m, struct vmc_error *err)
 	bool block;
 	int r;
 
-	if (m->size > VOLUME_SIZE_MAX || (m->size < VOLUME_SIZE_MIN && !(m->block && !m->size)))
+	if (!m->size && !m->block) {
+		vmc_fail(err, VMC_EINVAL, "'%s' is to be a file, which needs a size", m->path);
+		vmc_hint(err, "say --size, such as --size 20G");
+		return VMC_EINVAL;
+	}
+	if (m->size > VOLUME_SIZE_MAX || (m->size && m->size < VOLUME_SIZE_MIN))
 		return vmc_fail(err, VMC_EINVAL, "a volume of %llu bytes: the size must be from 4 KiB to 64 PiB",
 				(unsigned long long)m->size);
 	if (!m->block)
@@ -47,10 +52,14 @@ static int make_container(const struct volume_make *m, struct vmc_error *err)
 	r = device_inspect(m->path, &block, &have, err);
 	if (r)
 		return r;
-	if (have < VOLUME_HEADER_BYTES + (size ? size : VOLUME_SIZE_MIN))
-		return vmc_fail(err, VMC_ENOSPC, "block device '%s' has %llu bytes, %llu are needed", m->path,
-				(unsigned long long)have,
-				(unsigned long long)(VOLUME_HEADER_BYTES + size));
+	if (have < VOLUME_HEADER_BYTES + (size ? size : VOLUME_SIZE_MIN)) {
+		vmc_fail(err, VMC_ENOSPC, "block device '%s' has %llu bytes, %llu are needed", m->path,
+			 (unsigned long long)have,
+			 (unsigned long long)(VOLUME_HEADER_BYTES + (size ? size : VOLUME_SIZE_MIN)));
+		vmc_hint(err, "the header takes %llu MiB; without --size all that is left is used",
+			 (unsigned long long)VOLUME_HEADER_BYTES >> 20);
+		return VMC_ENOSPC;
+	}
 	return device_must_be_empty(m->path, err);
 }
 
