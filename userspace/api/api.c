@@ -8,6 +8,7 @@
 #include "call.h"
 #include "disk_api.h"
 #include "event_api.h"
+#include "hints.h"
 #include "job_api.h"
 #include "manager_api.h"
 #include "model.h"
@@ -64,6 +65,8 @@ int api_start(struct api *a, sd_event *event, sd_bus *bus, unsigned int workers,
 	if (!rc)
 		rc = events_new(&a->events, a, err);
 	if (!rc)
+		rc = hints_new(&a->hints, a->bus, err);
+	if (!rc)
 		rc = auth_new(&a->auth, a, err);
 	if (!rc)
 		rc = add_objects(a, err);
@@ -78,6 +81,7 @@ void api_stop(struct api *a)
 		pool_free(a->pools[i]);
 	mailbox_free(a->box);
 	auth_free(a->auth);
+	hints_free(a->hints);
 	events_free(a->events);
 	bus_jobs_free(a->jobs);
 	model_free(a->model);

@@ -37,6 +37,7 @@ struct api {
 	struct auth *auth;
 	struct jobs *jobs;
 	struct events *events;
+	struct hints *hints;
 
 	struct backend *backend;	/* NULL until it is open, and while it changes */
 	unsigned int users;		/* calls that use it, */

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "../lib/events.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "bus_error.h"
 #include "call.h"
+#include "hints.h"
 #include "job_api.h"
 #include "model.h"
 
@@ -58,6 +60,7 @@ static const struct rule rules[] = {
 	{ "org.freedesktop.DBus.Properties", NULL, AUTH_ACTION_READ },
 	/* the objects of the providers are among them */
 	{ "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", AUTH_ACTION_SERVERS },
+	{ "org.vmcrypt1.Manager", "SetHints", "" },	/* concerns nobody but the caller */
 	{ "org.vmcrypt1.Job", "Cancel", "org.vmcrypt1.cancel-job" },
 };
 
@@ -134,15 +137,19 @@ static void tell(struct pending *p, const struct vmc_error *err)
 		bus_error_reply(p->msg, err);
 }
 
+/* @why and @hint are translated here. */
 static void refuse(struct pending *p, const char *why, const char *hint)
 {
 	const char *member = sd_bus_message_get_member(p->msg);
 	struct vmc_error err = VMC_ERROR_INIT;
+	locale_t before;
 	char uid[16];
 
 	snprintf(uid, sizeof(uid), "%u", p->uid);
-	vmc_fail(&err, VMC_EPERM, "%s needs the authorisation %s: %s", member, p->action, why);
-	vmc_hint(&err, "%s", hint);
+	before = i18n_speak(hints_locale(p->auth->api->hints, sd_bus_message_get_sender(p->msg)));
+	vmc_fail(&err, VMC_EPERM, "%s needs the authorisation %s: %s", member, p->action, _(why));
+	vmc_hint(&err, "%s", _(hint));
+	i18n_restore(before);
 	log_event(LOG_NOTICE, VMC_MSG_ACCESS_DENIED, (struct log_field []){
 			{ "ACTION", p->action }, { "METHOD", member }, { "CALLER_UID", uid },
 			{ "OBJECT", sd_bus_message_get_path(p->msg) }, { "RESULT", "denied" }, { NULL, NULL } },
@@ -166,16 +173,16 @@ static bool grant(struct pending *p)
 
 static void take_failure(struct pending *p, const sd_bus_error *e)
 {
-	static const char root[] = "call it as root (sudo), or install and start polkit";
+	static const char root[] = N_("call it as root (sudo), or install and start polkit");
 
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 	    sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
 	    sd_bus_error_has_name(e, "org.freedesktop.systemd1.UnitMasked"))
-		refuse(p, "polkit is not there to give it", root);
+		refuse(p, N_("polkit is not there to give it"), root);
 	else if (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT))
-		refuse(p, "polkit gave no answer in time", root);
+		refuse(p, N_("polkit gave no answer in time"), root);
 	else
-		refuse(p, e->message ? e->message : "polkit refused to decide", root);
+		refuse(p, e->message && *e->message ? e->message : N_("polkit refused to decide"), root);
 }
 
 /* True when @p is still needed. */
@@ -189,11 +196,11 @@ static bool take_answer(struct pending *p, sd_bus_message *reply)
 	if (r >= 0 && authorized)
 		return grant(p);
 	if (r >= 0 && challenge)
-		refuse(p, "it was not proved",
-		       "call it as root (sudo), or where a polkit agent can ask for a password (pkttyagent)");
+		refuse(p, N_("it was not proved"),
+		       N_("call it as root (sudo), or where a polkit agent can ask for a password (pkttyagent)"));
 	else
-		refuse(p, "polkit says no",
-		       "call it as root (sudo), or have a rule in /etc/polkit-1/rules.d grant it (polkit(8))");
+		refuse(p, N_("polkit says no"),
+		       N_("call it as root (sudo), or have a rule in /etc/polkit-1/rules.d grant it (polkit(8))"));
 	return false;
 }
 
@@ -285,7 +292,7 @@ static void check(struct auth *auth, struct pending *p)
 
 	if (r >= 0)
 		return;
-	refuse(p, strerror(-r), "call it as root (sudo)");
+	refuse(p, strerror(-r), N_("call it as root (sudo)"));
 	pending_free(p);
 }
 

@@ -6,6 +6,7 @@
 #include <systemd/sd-bus.h>
 
 #include "../lib/error.h"
+#include "../lib/util.h"
 
 #define BUS_ERROR_PREFIX "org.vmcrypt1.Error."
 
@@ -14,8 +15,5 @@ int bus_error_set(sd_bus_error *e, const struct vmc_error *err);
 
 /* Sends it as the answer to @m. A negative errno when even that cannot be sent. */
 int bus_error_reply(sd_bus_message *m, const struct vmc_error *err);
-
-/* The bus takes UTF-8 only, file names may be anything: bytes that are not become '?'. */
-void utf8_make_valid(char *s);
 
 #endif

@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "../keys/fetch.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
+#include "../lib/message.h"
 #include "auth.h"
 #include "bus_error.h"
 #include "event_api.h"
+#include "hints.h"
 #include "gate.h"
 #include "job_api.h"
 #include "manager_api.h"
@@ -41,6 +44,7 @@ const struct method *method_find(const char *interface, const char *member)
 
 int call_answer_json(struct call *c, json_t *json, struct vmc_error *err)
 {
+	message_localize(json);
 	c->text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 	json_decref(json);
 	return c->text ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for the answer");
@@ -138,16 +142,23 @@ static void answer(struct call *c)
 		log_err("cannot answer %s: %s", c->method->member, strerror(-r));
 }
 
+/* To the caller, in the caller's language. */
+static void fail_stopped(struct call *c)
+{
+	locale_t before = i18n_speak(c->locale);
+
+	c->rc = vmc_fail(&c->err, VMC_ECANCELED, "vmcryptd stopped before %s began", c->method->member);
+	vmc_hint(&c->err, "try again when it is back");
+	i18n_restore(before);
+}
+
 static void call_done(struct pool_task *t, bool ran)
 {
 	struct call *c = (struct call *)t;
 	struct api *a = c->api;
 
-	if (!ran) {
-		c->rc = vmc_fail(&c->err, VMC_ECANCELED, "vmcryptd stopped before %s began",
-				 c->method->member);
-		vmc_hint(&c->err, "try again when it is back");
-	}
+	if (!ran)
+		fail_stopped(c);
 	if (c->job)
 		event_job_ended(a, c);
 	answer(c);
@@ -182,6 +193,7 @@ static void call_run(struct pool_task *t)
 {
 	struct call *c = (struct call *)t;
 	struct backend *b = c->api->backend;	/* stays: the call counts as a user */
+	locale_t before = i18n_speak(c->locale);
 
 	fetch_forbid(c->gate == GATE_SHUT);
 	if (progress_canceled(c->progress))
@@ -195,6 +207,7 @@ static void call_run(struct pool_task *t)
 		if (!c->err.text[0])
 			vmc_fail(&c->err, c->rc, "%s failed", c->method->member);
 	}
+	i18n_restore(before);
 	/* Also after a failure: something may have changed all the same. The
 	 * client sees the new state when it has the answer. */
 	look(c, b);
@@ -386,9 +399,8 @@ static int make_call(struct api *a, const struct method *method, const char *key
 	return 0;
 }
 
-int call_dispatch(sd_bus_message *m, void *userdata, sd_bus_error *e)
+static int dispatch(struct object *o, sd_bus_message *m, locale_t locale, sd_bus_error *e)
 {
-	struct object *o = userdata;
 	struct vmc_error err = VMC_ERROR_INIT;
 	const struct method *method;
 	struct call *c = NULL;
@@ -401,6 +413,7 @@ int call_dispatch(sd_bus_message *m, void *userdata, sd_bus_error *e)
 	if (rc)
 		goto fail;
 	c->msg = sd_bus_message_ref(m);
+	c->locale = locale;
 	rc = read_arguments(c, m, &err);
 	if (!rc)
 		rc = submit(c, &err);
@@ -409,6 +422,16 @@ int call_dispatch(sd_bus_message *m, void *userdata, sd_bus_error *e)
 fail:
 	call_free(c);
 	return bus_error_set(e, &err);
+}
+
+int call_dispatch(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	struct object *o = userdata;
+	locale_t locale = hints_locale(o->api->hints, sd_bus_message_get_sender(m)), before = i18n_speak(locale);
+	int r = dispatch(o, m, locale, e);
+
+	i18n_restore(before);
+	return r;
 }
 
 static int run_resume(struct call *c, struct backend *b, struct vmc_error *err)

@@ -9,6 +9,7 @@
 #define VMC_API_CALL_H
 
 #include <jansson.h>
+#include <locale.h>
 
 #include "../lib/util.h"
 #include "api.h"
@@ -34,6 +35,7 @@ struct call {
 	struct api *api;
 	const struct method *method;
 	sd_bus_message *msg;		/* NULL: the daemon's own */
+	locale_t locale;		/* the caller's; 0: English */
 	struct job *job;		/* NULL: too short for one */
 	struct progress *progress;	/* the job's */
 	/* in; strings point into the message */

@@ -11,6 +11,7 @@
 
 #include "../lib/events.h"
 #include "../lib/log.h"
+#include "../lib/message.h"
 #include "../lib/util.h"
 #include "bus_error.h"
 #include "call.h"
@@ -172,15 +173,19 @@ void event_from_manager(const struct vmm_event *e, void *data)
 void event_tell(struct api *a, const char *type, const char *message_id, const char *vm,
 		const json_t *details, const char *fmt, ...)
 {
-	struct vmm_event e = { .type = type, .message_id = message_id, .vm = vm, .details = details };
-	char text[1024];
+	json_t *whole = details ? json_copy((json_t *)details) : json_object();
+	char text[MESSAGE_MAX];
+	json_t *message;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	message = message_tell(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	e.text = text;
-	event_from_manager(&e, a);
+	if (message)
+		json_object_set_new(whole, "message", message);
+	event_from_manager(&(struct vmm_event){ .type = type, .message_id = message_id, .vm = vm, .text = text,
+						.details = whole }, a);
+	json_decref(whole);
 }
 
 /* ---- where events come from besides the manager ----------------------- */

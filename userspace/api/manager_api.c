@@ -8,6 +8,7 @@
 #include "../lib/version.h"
 #include "call.h"
 #include "event_api.h"
+#include "hints.h"
 #include "job_api.h"
 #include "model.h"
 #include "provider_api.h"
@@ -394,6 +395,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("AbandonJob", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit), JSON, call_dispatch, OPEN),
 	SD_BUS_SIGNAL_WITH_ARGS("Alarm", SD_BUS_ARGS("s", state, "s", id, "s", json), 0),
+	SD_BUS_METHOD_WITH_ARGS("SetHints", SD_BUS_ARGS("a{ss}", hints), NONE, hints_method, OPEN),
 	SD_BUS_SIGNAL_WITH_ARGS("Event", SD_BUS_ARGS("s", type, "s", vm, "s", text, "s", json), 0),
 	SD_BUS_VTABLE_END
 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/util.h"
 #include "bus.h"
 #include "out.h"
@@ -87,6 +88,7 @@ static int on_event(sd_bus_message *m, void *data, sd_bus_error *e)
 	json_object_set_new(event, "type", json_string(type));
 	json_object_set_new(event, "vm", json_string(vm));
 	json_object_set_new(event, "text", json_string(text));
+	message_localize(event);	/* a signal is for everybody, so the text came in English */
 	if (c->json) {
 		json_dumpf(event, stdout, JSON_COMPACT);
 	} else {

@@ -8,3 +8,4 @@ DAEMON_MOCKS	:= -Wl,-u,vmm_open -Wl,-u,providers_open -Wl,-u,vmk_open
 LINK_daemon/server_test	:= $(DAEMON_MOCKS)
 LINK_daemon/calls_test	:= $(DAEMON_MOCKS)
 LINK_daemon/hooks_test	:= $(DAEMON_MOCKS)
+LINK_daemon/language_test	:= $(DAEMON_MOCKS)

@@ -8,6 +8,7 @@
 
 #include "../api/json_memory.h"
 #include "../lib/config.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "../lib/secmem.h"
 #include "../lib/version.h"
@@ -112,6 +113,9 @@ int main(int argc, char **argv)
 		return status;
 	umask(0077);
 	block_signals();
+	/* each call has the language of its caller; this variable would have one for all */
+	unsetenv("LANGUAGE");
+	i18n_init();
 	log_init("vmcryptd", LOG_INFO);
 	if (o.foreground)
 		log_to_stderr();

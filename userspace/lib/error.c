@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "i18n.h"
+#include "message.h"
 #include "util.h"
 
 static const struct {
@@ -47,17 +48,34 @@ static void set_text(struct vmc_error *err, int code, const char *text)
 	err->hint[0] = '\0';
 }
 
+/* In the language of the calling thread; *@m is what it was made of, for message_remember(). */
+static void __attribute__((format(printf, 4, 0)))
+tell(char *text, size_t size, json_t **m, const char *fmt, va_list ap)
+{
+	int error = errno;
+	va_list again;
+
+	va_copy(again, ap);
+	vsnprintf(text, size, *fmt ? _(fmt) : fmt, ap);
+	errno = error;
+	*m = message_format(fmt, again);
+	va_end(again);
+	errno = error;
+}
+
 int vmc_fail(struct vmc_error *err, int code, const char *fmt, ...)
 {
 	char text[sizeof(err->text)];
 	va_list ap;
+	json_t *m;
 
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), _(fmt), ap);
+	tell(text, sizeof(text), &m, fmt, ap);
 	va_end(ap);
 	set_text(err, code, text);
+	message_remember(err->text, m);
 	return code;
 }
 
@@ -65,29 +83,36 @@ void vmc_hint(struct vmc_error *err, const char *fmt, ...)
 {
 	char hint[sizeof(err->hint)];
 	va_list ap;
+	json_t *m;
 
 	if (!err)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(hint, sizeof(hint), _(fmt), ap);
+	tell(hint, sizeof(hint), &m, fmt, ap);
 	va_end(ap);
 	memcpy(err->hint, hint, sizeof(hint));
+	message_remember(err->hint, m);
 }
 
 int vmc_prefix(struct vmc_error *err, const char *fmt, ...)
 {
 	char text[sizeof(err->text)];
+	json_t *m, *rest;
 	size_t len;
 	va_list ap;
 
 	if (!err)
 		return VMC_EINTERNAL;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), _(fmt), ap);
+	tell(text, sizeof(text), &m, fmt, ap);
 	va_end(ap);
+	rest = message_recall(err->text);
 	len = strlen(text);
 	snprintf(text + len, sizeof(text) - len, "%s", err->text);
 	memcpy(err->text, text, sizeof(text));
+	message_remember(err->text, m && rest ? json_pack("[O, O]", m, rest) : NULL);
+	json_decref(m);
+	json_decref(rest);
 	return err->code;
 }
 
@@ -150,16 +175,19 @@ int vmc_fail_errno(struct vmc_error *err, int errnum, const char *fmt, ...)
 	char text[sizeof(err->text)], why[128];
 	va_list ap;
 	size_t len;
+	json_t *m;
 
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), _(fmt), ap);
+	tell(text, sizeof(text), &m, fmt, ap);
 	va_end(ap);
 	len = strlen(text);
 	snprintf(text + len, sizeof(text) - len, ": %s",
 		 strerror_r(errnum, why, sizeof(why)));
 	set_text(err, code, text);
+	message_remember(err->text, m ? json_pack("[O, s, {s:i}]", m, ": ", "errno", errnum) : NULL);
+	json_decref(m);
 	return code;
 }
 

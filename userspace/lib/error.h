@@ -33,6 +33,11 @@ enum vmc_code {
 	VMC_EINTERNAL		= -21,	/* Internal: a fault of ours */
 };
 
+/*
+ * The texts are in the language of the calling thread: formats are looked up in
+ * the catalog here, and given as literals so that the catalog has them. What is
+ * to be kept or logged is made English again by message_english().
+ */
 struct vmc_error {
 	int	code;		/* enum vmc_code */
 	char	text[768];	/* what is wrong, naming the thing; no closing full stop */

@@ -12,6 +12,8 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include "i18n.h"
+#include "message.h"
 #include "util.h"
 
 #define JOURNAL_SOCKET	"/run/systemd/journal/socket"
@@ -110,6 +112,16 @@ static void emit(int level, const char *message_id,
 		to_stderr(level, text);
 }
 
+/* The log is English also when it tells an error of a call from somebody who is not. */
+static void __attribute__((format(printf, 3, 0)))
+format_english(char *text, size_t size, const char *fmt, va_list ap)
+{
+	if (uselocale((locale_t)0) == LC_GLOBAL_LOCALE)
+		vsnprintf(text, size, fmt, ap);
+	else
+		json_decref(message_tell(text, size, fmt, ap));
+}
+
 void log_msg(int level, const char *fmt, ...)
 {
 	char text[TEXT_MAX];
@@ -118,7 +130,7 @@ void log_msg(int level, const char *fmt, ...)
 	if (level > the_log.max_level)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	format_english(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	emit(level, NULL, NULL, text);
 }
@@ -132,7 +144,7 @@ void log_event(int level, const char *message_id,
 	if (level > the_log.max_level)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	format_english(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	emit(level, message_id, fields, text);
 }

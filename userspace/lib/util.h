@@ -30,6 +30,9 @@ uint64_t vmc_now_ms(void);				/* CLOCK_BOOTTIME */
 int64_t vmc_time(void);					/* seconds since 1970 */
 void vmc_time_format(int64_t t, char out[32]);		/* RFC 3339, UTC */
 
+/* The bus and JSON take UTF-8 only, file names may be anything: bytes that are not become '?'. */
+void utf8_make_valid(char *s);
+
 bool vmc_name_ok(const char *s, size_t max);		/* [A-Za-z0-9._-], no leading dot or dash */
 int vmc_size_parse(const char *s, uint64_t *bytes);	/* 10G, 512M, 4096: powers of 1024 */
 void vmc_size_format(uint64_t bytes, char out[32]);	/* 10.0 GiB */

@@ -8,6 +8,7 @@
 #include "../lib/error.h"
 #include "../lib/events.h"
 #include "../lib/i18n.h"
+#include "../lib/message.h"
 
 struct cause {
 	const char *name, *message_id;
@@ -67,10 +68,10 @@ static const struct cause *get(enum vm_cause cause)
 	return &causes[cause < VM_CAUSE_COUNT ? cause : VM_CAUSE_NONE];
 }
 
-/* gettext("") is the catalog's header. */
+/* Remembered, for events that have it as an argument; gettext("") is the catalog's header. */
 static const char *say(const char *msgid)
 {
-	return *msgid ? _(msgid) : "";
+	return *msgid ? message_say(msgid) : "";
 }
 
 const char *vm_cause_name(enum vm_cause cause)

@@ -30,8 +30,8 @@ struct vmm_event {
 	const char *type;		/* "vm-registered", "vm-changed", "vm-unregistered", "disk-opened", ... */
 	const char *message_id;		/* 32 hex digits */
 	const char *vm;			/* UUID or NULL */
-	const char *text;
-	const json_t *details;
+	const char *text;		/* English */
+	const json_t *details;		/* "message": what the text was made of, see lib/message.h */
 	const char *vm_name;		/* NULL: of no VM */
 	int64_t id;			/* grows; 0 when it could not be recorded */
 };
@@ -164,7 +164,7 @@ json_t *vmm_key_show(struct vmm *m, const char *kek_id, struct vmc_error *err);
 /* From the cache, and with @destroy from the provider too. In use by a VM: VMC_EBUSY naming the VMs, unless @force. */
 int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, struct vmc_error *err);
 
-/* [{id, time, type, message_id, vm, vm_name, text, details}] */
+/* [{id, time, type, message_id, vm, vm_name, text, details}]; text is English, details.message is for message_localize() */
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err);	/* newest first */
 
 struct vmm_event_filter {

@@ -101,7 +101,10 @@ int vm_volume_path(const struct vm *vm, const struct bundle_volume *v, char out[
 void vm_mount_point(const struct vmm *m, const struct vm *vm, char out[PATH_MAX]);
 int vm_dir(const char *bundle_path, char out[PATH_MAX]);
 
-/* Into the inventory and to the daemon. @vm may be NULL. @details is taken over (may be NULL). */
+/*
+ * Into the inventory and to the daemon, in English and as what it is made of: @fmt
+ * is a literal, for the catalog. @vm may be NULL. @details is taken over (may be NULL).
+ */
 void vmm_emit(struct vmm *m, const char *type, const char *message_id, const char *vm, json_t *details,
 	      const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* Into @o: code, error and hint of @err. */

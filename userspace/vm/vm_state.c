@@ -6,6 +6,7 @@
 
 #include "../lib/fs.h"
 #include "../lib/log.h"
+#include "../lib/message.h"
 #include "alarm.h"
 #include "missing.h"
 #include "vm_priv.h"
@@ -29,15 +30,21 @@ void vmm_emit(struct vmm *m, const char *type, const char *message_id, const cha
 	      const char *fmt, ...)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	char text[1024], name[sizeof(((struct inv_vm *)NULL)->name)];
-	struct inv_event e = { type, message_id, vm, name, text, details };
+	char text[MESSAGE_MAX], name[sizeof(((struct inv_vm *)NULL)->name)];
+	struct inv_event e;
 	int64_t id = 0;
+	json_t *message;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	message = message_tell(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (!details)
+		details = json_object();
+	if (message)
+		json_object_set_new(details, "message", message);
 	name_of(m, vm, name);
+	e = (struct inv_event){ type, message_id, vm, name, text, details };
 	if (inventory_event(m->inv, &e, &id, &err))
 		log_err("an event was not recorded: %s", err.text);
 	if (m->fn) {
