@@ -17,6 +17,9 @@
 #define HOME_MIN		(16ull << 20)
 #define HOME_MAX		(1ull << 40)
 #define HOME_UNIT		4096
+#define PCR_MAX			23
+#define NV_MIN			0x1800000	/* the owner's own: TCG registry of reserved handles */
+#define NV_MAX			0x1bffffe
 
 static const struct vmc_config defaults = {
 	.config_dir		= DEFAULT_CONFIG_DIR,
@@ -34,6 +37,10 @@ static const struct vmc_config defaults = {
 	.health_retry		= 15,
 	.metrics_interval	= 30,
 	.hook_timeout		= 10,
+	.tpm_tcti		= "device:/dev/tpmrm0",
+	.tpm_pcrs		= 1u << 7,
+	.tpm_bank		= "sha256",
+	.tpm_nv_index		= 0x1b0c2e0,
 };
 
 /* Absolute, and without a closing slash so that paths can be put together. */
@@ -116,6 +123,77 @@ static int set_tls_min(const struct inifile_entry *e, char out[8], struct vmc_er
 		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be 1.2 or 1.3",
 				e->name, e->value);
 	return inifile_text(e, out, 8, err);
+}
+
+/* "7" or "0+2+7". */
+static int set_pcrs(const struct inifile_entry *e, unsigned int *mask, struct vmc_error *err)
+{
+	const char *at = e->value;
+	unsigned int out = 0;
+
+	for (;;) {
+		unsigned int n = 0, digits = 0;
+
+		for (; *at >= '0' && *at <= '9' && digits < 3; at++, digits++)
+			n = n * 10 + (unsigned int)(*at - '0');
+		if (!digits || n > PCR_MAX || (*at && *at != '+'))
+			return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be numbers of PCRs from 0 to %d with + between them",
+					e->name, e->value, PCR_MAX);
+		out |= 1u << n;
+		if (!*at++)
+			break;
+	}
+	*mask = out;
+	return 0;
+}
+
+static int set_bank(const struct inifile_entry *e, char out[8], struct vmc_error *err)
+{
+	static const char *const banks[] = { "sha1", "sha256", "sha384", "sha512" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(banks); i++)
+		if (!strcmp(e->value, banks[i]))
+			return inifile_text(e, out, 8, err);
+	return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be sha1, sha256, sha384 or sha512",
+			e->name, e->value);
+}
+
+static int set_file(const struct inifile_entry *e, char out[256], struct vmc_error *err)
+{
+	if (*e->value && *e->value != '/')
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be an absolute path", e->name, e->value);
+	return inifile_text(e, out, 256, err);
+}
+
+static int set_nv_index(const struct inifile_entry *e, unsigned int *out, struct vmc_error *err)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(e->value, &end, 0);
+	if (errno || end == e->value || *end || v < NV_MIN || v > NV_MAX)
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be from 0x%x to 0x%x",
+				e->name, e->value, NV_MIN, NV_MAX);
+	*out = (unsigned int)v;
+	return 0;
+}
+
+static int in_tpm(const struct inifile_entry *e, struct vmc_config *c, struct vmc_error *err)
+{
+	if (!strcmp(e->name, "tcti"))
+		return inifile_text(e, c->tpm_tcti, sizeof(c->tpm_tcti), err);
+	if (!strcmp(e->name, "pcrs"))
+		return set_pcrs(e, &c->tpm_pcrs, err);
+	if (!strcmp(e->name, "bank"))
+		return set_bank(e, c->tpm_bank, err);
+	if (!strcmp(e->name, "public_key"))
+		return set_file(e, c->tpm_public_key, err);
+	if (!strcmp(e->name, "signature"))
+		return set_file(e, c->tpm_signature, err);
+	if (!strcmp(e->name, "nv_index"))
+		return set_nv_index(e, &c->tpm_nv_index, err);
+	return inifile_unknown(e, err);
 }
 
 static int in_paths(const struct inifile_entry *e, struct vmc_config *c,
@@ -229,6 +307,7 @@ static int on_setting(const struct inifile_entry *e, void *data,
 		{ "health", in_health }, { "metrics", in_metrics },
 		{ "hooks", in_hooks },
 		{ "states", in_states },
+		{ "tpm", in_tpm },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)

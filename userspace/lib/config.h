@@ -38,6 +38,13 @@ struct vmc_config {
 	unsigned int hook_timeout;		/* seconds for one program, 1..60, default 10 */
 	/* [states] */
 	enum vmc_wording wording;		/* "classic" (default) or "7.0u2" */
+	/* [tpm] */
+	char tpm_tcti[256];		/* as tpm2-tss names it, default device:/dev/tpmrm0 */
+	unsigned int tpm_pcrs;		/* bit n: PCR n; default 1 << 7 */
+	char tpm_bank[8];		/* "sha1", "sha256" (default), "sha384" or "sha512" */
+	char tpm_public_key[256];	/* PEM of who signs PCR policies; empty (default): seal to the PCRs as they are */
+	char tpm_signature[256];	/* tpm2-pcr-signature.json; empty (default): where systemd has it */
+	unsigned int tpm_nv_index;	/* first of two NV counters, 0x1800000..0x1bffffe, default 0x1b0c2e0 */
 };
 
 int config_load(struct vmc_config *c, const char *path /* NULL: default */, struct vmc_error *err);

@@ -61,6 +61,36 @@ static void defaults_without_a_file(void **state)
 	assert_string_equal(c.metrics_file, "");
 	assert_int_equal(c.metrics_interval, 30);
 	assert_int_equal(c.hook_timeout, 10);
+	assert_string_equal(c.tpm_tcti, "device:/dev/tpmrm0");
+	assert_int_equal(c.tpm_pcrs, 1 << 7);
+	assert_string_equal(c.tpm_bank, "sha256");
+	assert_string_equal(c.tpm_public_key, "");
+	assert_int_equal(c.tpm_nv_index, 0x1b0c2e0);
+}
+
+static void the_tpm(void **state)
+{
+	static const char *const bad[] = {
+		"pcrs = ", "pcrs = 24", "pcrs = 7+", "pcrs = +7", "pcrs = 0,7", "pcrs = 7x", "bank = md5",
+		"public_key = here.pem", "nv_index = 0x1", "nv_index = 0x1bfffff", "nv_index = x", "pin = 1",
+	};
+	struct vmc_error e = VMC_ERROR_INIT;
+	struct vmc_config c;
+	char text[128];
+
+	(void)state;
+	assert_ok(load(&c, "[tpm]\ntcti = swtpm:path=/run/t\npcrs = 0+7+23\nbank = sha384\n"
+			   "public_key = /etc/k.pem\nsignature = /run/s.json\nnv_index = 0x1800010\n", &e), &e);
+	assert_string_equal(c.tpm_tcti, "swtpm:path=/run/t");
+	assert_int_equal(c.tpm_pcrs, 1 | 1 << 7 | 1 << 23);
+	assert_string_equal(c.tpm_bank, "sha384");
+	assert_string_equal(c.tpm_public_key, "/etc/k.pem");
+	assert_string_equal(c.tpm_signature, "/run/s.json");
+	assert_int_equal(c.tpm_nv_index, 0x1800010);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[tpm]\n%s\n", bad[i]);
+		assert_code(load(&c, text, &e), VMC_EINVAL, &e);
+	}
 }
 
 static void a_named_file_must_be_there(void **state)
@@ -214,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(defaults_without_a_file),
+		TEST(the_tpm),
 		TEST(a_named_file_must_be_there),
 		TEST(every_setting),
 		TEST(bad_lines_are_named),

@@ -38,6 +38,13 @@ static const struct {
 	{ VMC_ENOMODULE,	"NoModule",		4 },
 	{ VMC_ENOTSUP,		"NotSupported",		10 },
 	{ VMC_EINTERNAL,	"Internal",		10 },
+	{ VMC_ENOTPM,		"TpmAbsent",		4 },
+	{ VMC_ETPMOFF,		"TpmDisabled",		4 },
+	{ VMC_ETPMLOCKOUT,	"TpmLockout",		5 },
+	{ VMC_ETPMCLEARED,	"TpmCleared",		7 },
+	{ VMC_ETPMROOT,		"TpmRootChanged",	7 },
+	{ VMC_ETPMPOLICY,	"TpmPolicy",		7 },
+	{ VMC_EREPLAY,		"StateReplayed",	7 },
 };
 
 /* Arguments may point into @err: format first, copy then. */

@@ -31,6 +31,13 @@ enum vmc_code {
 	VMC_ENOMODULE		= -19,	/* NoModule: vmcrypt.ko is not loaded */
 	VMC_ENOTSUP		= -20,	/* NotSupported */
 	VMC_EINTERNAL		= -21,	/* Internal: a fault of ours */
+	VMC_ENOTPM		= -22,	/* TpmAbsent: there is none, or it does not answer */
+	VMC_ETPMOFF		= -23,	/* TpmDisabled: it is there and turned off */
+	VMC_ETPMLOCKOUT		= -24,	/* TpmLockout: it guards itself against guessing */
+	VMC_ETPMCLEARED		= -25,	/* TpmCleared: the same TPM, emptied since */
+	VMC_ETPMROOT		= -26,	/* TpmRootChanged: another TPM, or something between it and us */
+	VMC_ETPMPOLICY		= -27,	/* TpmPolicy: this host booted something else than what was sealed to */
+	VMC_EREPLAY		= -28,	/* StateReplayed: older than what the TPM remembers */
 };
 
 /*
