@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/i18n.h"
 #include "../lib/log.h"
+#include "../lib/message.h"
 #include "cause.h"
 #include "missing.h"
 
@@ -27,20 +27,30 @@ static json_t *when(int64_t time)
 	return json_string(text);
 }
 
-/* In the reader's language: what came from a cause is said anew, the rest is looked up as it stands. */
-static const char *words(const struct vmm *m, const struct inv_alarm *a)
+/* What is kept is a packed message, or a text of our own that the catalog knows. */
+static const char *say(const char *kept, char *out, size_t n)
 {
-	if (!strcmp(a->type, VMM_ALARM_VM_LOCKED))
-		return vm_cause_text((enum vm_cause)a->cause, m->cfg->wording);
-	return a->text[0] ? _(a->text) : "";
+	if (*kept == 1)
+		return message_unpack(kept, out, n);
+	snprintf(out, n, "%s", *kept ? message_say(kept) : "");
+	return out;
+}
+
+/* In the reader's language: what came from a cause is said anew. */
+static const char *words(const struct vmm *m, const struct inv_alarm *a, char *out, size_t n)
+{
+	if (strcmp(a->type, VMM_ALARM_VM_LOCKED))
+		return say(a->text, out, n);
+	snprintf(out, n, "%s", vm_cause_text((enum vm_cause)a->cause, m->cfg->wording));
+	return out;
 }
 
 static void remedy(const struct inv_alarm *a, char *out, size_t n)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512];
+	char provider[PROVIDER_NAME_MAX + 1], keys[512], text[MESSAGE_MAX];
 
 	if (strcmp(a->type, VMM_ALARM_VM_LOCKED)) {
-		snprintf(out, n, "%s", a->remedy[0] ? _(a->remedy) : "");
+		vm_fill_names(say(a->remedy, text, sizeof(text)), a->name, a->name, NULL, out, n);
 		return;
 	}
 	missing_provider(a->keys, provider);
@@ -51,7 +61,7 @@ static void remedy(const struct inv_alarm *a, char *out, size_t n)
 
 static json_t *alarm_json(const struct vmm *m, const struct inv_alarm *a)
 {
-	char id[24], todo[1024];
+	char id[24], todo[1024], text[MESSAGE_MAX];
 	json_t *o;
 
 	snprintf(id, sizeof(id), "%lld", (long long)a->id);
@@ -59,12 +69,12 @@ static json_t *alarm_json(const struct vmm *m, const struct inv_alarm *a)
 	o = json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}, s:s?, s:s, s:s, s:O, s:o, s:o, s:o, s:s?}", "id", id,
 		      "type", a->type, "severity", severities[a->severity == VMM_CRITICAL],
 		      "entity", "kind", a->kind, "id", a->entity, "name", a->name,
-		      "cause", vm_cause_name((enum vm_cause)a->cause), "text", words(m, a), "remedy", todo,
+		      "cause", vm_cause_name((enum vm_cause)a->cause), "text", words(m, a, text, sizeof(text)), "remedy", todo,
 		      "keys", a->keys, "raised", when(a->raised), "cleared", when(a->cleared),
 		      "acknowledged", when(a->acknowledged),
 		      "acknowledged_by", a->acknowledged_by[0] ? a->acknowledged_by : NULL);
-	if (o && !strcmp(a->type, VMM_ALARM_VM_LOCKED) && a->text[0])
-		json_object_set_new(o, "reason", json_string(a->text));
+	if (o && a->reason[0])
+		json_object_set_new(o, "reason", json_string(say(a->reason, text, sizeof(text))));
 	return o;
 }
 
@@ -107,13 +117,15 @@ static void tell(struct vmm *m, const char *type, const char *message_id, const 
 {
 	const char *vm = !strcmp(a->kind, "vm") ? a->entity : NULL;
 	json_t *details = alarm_json(m, a);
+	char text[MESSAGE_MAX];
+	const char *said = words(m, a, text, sizeof(text));
 
 	if (vm)
-		vmm_emit(m, type, message_id, vm, details, "VM '%s': %s", a->name, words(m, a));
+		vmm_emit(m, type, message_id, vm, details, "VM '%s': %s", a->name, said);
 	else if (!strcmp(a->kind, "provider"))
-		vmm_emit(m, type, message_id, NULL, details, "Key provider '%s': %s", a->name, words(m, a));
+		vmm_emit(m, type, message_id, NULL, details, "Key provider '%s': %s", a->name, said);
 	else
-		vmm_emit(m, type, message_id, NULL, details, "Host '%s': %s", a->name, words(m, a));
+		vmm_emit(m, type, message_id, NULL, details, "Host '%s': %s", a->name, said);
 }
 
 /* ---- raise, clear, acknowledge ----------------------------------------------- */
@@ -126,11 +138,12 @@ static bool same_keys(const json_t *a, const json_t *b)
 /* @now: what @a is to say. False: it says so already. */
 static bool revise(struct inv_alarm *a, const struct inv_alarm *now)
 {
-	if (!strcmp(a->text, now->text) && !strcmp(a->remedy, now->remedy) && a->severity == now->severity &&
+	if (!strcmp(a->text, now->text) && !strcmp(a->reason, now->reason) && !strcmp(a->remedy, now->remedy) && a->severity == now->severity &&
 	    !strcmp(a->name, now->name) && same_keys(a->keys, now->keys))
 		return false;
 	memcpy(a->text, now->text, sizeof(a->text));
 	memcpy(a->remedy, now->remedy, sizeof(a->remedy));
+	memcpy(a->reason, now->reason, sizeof(a->reason));
 	memcpy(a->name, now->name, sizeof(a->name));
 	a->severity = now->severity;
 	json_decref(a->keys);
@@ -147,6 +160,10 @@ static void from_caller(const struct vmm_alarm *in, struct inv_alarm *a)
 	snprintf(a->name, sizeof(a->name), "%s", in->entity_name ? in->entity_name : in->entity_id);
 	snprintf(a->text, sizeof(a->text), "%s", in->text ? in->text : "");
 	snprintf(a->remedy, sizeof(a->remedy), "%s", in->remedy ? in->remedy : "");
+	if (in->reason && *in->reason == 1)	/* packed already */
+		snprintf(a->reason, sizeof(a->reason), "%s", in->reason);
+	else
+		message_pack(in->reason ? in->reason : "", a->reason, sizeof(a->reason));
 	a->severity = in->severity;
 	a->cause = in->cause;
 	a->keys = in->keys ? json_incref((json_t *)in->keys) : json_array();
@@ -281,13 +298,15 @@ static void clear(struct vmm *m, const char *type, const struct vm *vm)
 		log_err("an alarm of VM '%s' was not cleared: %s", vm->row.name, err.text);
 }
 
-static void raise_vm(struct vmm *m, const char *type, enum vmm_severity severity, const struct vm *vm)
+static void raise_vm(struct vmm *m, const char *type, const struct vm *vm)
 {
+	bool locked = vm->row.key_state == VM_KEYS_LOCKED;
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct vmm_alarm a = {
-		.type = type, .severity = severity, .entity_kind = "vm", .entity_id = vm->id,
+		.type = type, .severity = VMM_CRITICAL, .entity_kind = "vm", .entity_id = vm->id,
 		.entity_name = vm->row.name, .cause = (enum vm_cause)vm->row.cause,
-		.text = vm->row.key_error, .remedy = vm->row.key_hint, .keys = vm->row.missing,
+		.text = locked ? NULL : vm->row.key_error, .remedy = locked ? NULL : vm->row.key_hint,
+		.reason = locked ? vm->row.key_error : NULL, .keys = vm->row.missing,
 	};
 
 	if (vmm_alarm_raise(m, &a, &err))
@@ -297,11 +316,11 @@ static void raise_vm(struct vmm *m, const char *type, enum vmm_severity severity
 void alarm_follow_vm(struct vmm *m, const struct vm *vm)
 {
 	if (vm->row.key_state == VM_KEYS_LOCKED)
-		raise_vm(m, VMM_ALARM_VM_LOCKED, VMM_CRITICAL, vm);
+		raise_vm(m, VMM_ALARM_VM_LOCKED, vm);
 	else
 		clear(m, VMM_ALARM_VM_LOCKED, vm);
 	if (vm->row.key_state == VM_KEYS_DISK_MISSING)
-		raise_vm(m, VMM_ALARM_DISK_KEY, VMM_CRITICAL, vm);
+		raise_vm(m, VMM_ALARM_DISK_KEY, vm);
 	else
 		clear(m, VMM_ALARM_DISK_KEY, vm);
 }

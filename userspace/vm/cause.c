@@ -9,6 +9,7 @@
 #include "../lib/events.h"
 #include "../lib/i18n.h"
 #include "../lib/message.h"
+#include "../lib/util.h"
 
 struct cause {
 	const char *name, *message_id;
@@ -104,33 +105,48 @@ const char *vm_cause_message_id(enum vm_cause cause)
 	return get(cause)->message_id;
 }
 
-void vm_cause_remedy_for(enum vm_cause cause, const char *vm, const char *provider, const char *keys,
-			 char *out, size_t n)
+struct mark {
+	const char *mark, *name;
+};
+
+static const struct mark *mark_at(const char *s, const struct mark *marks, size_t n)
 {
-	const struct { const char *mark, *name; } names[] = {
+	size_t i;
+
+	for (i = 0; *s == '{' && i < n; i++)
+		if (!strncmp(s, marks[i].mark, strlen(marks[i].mark)))
+			return &marks[i];
+	return NULL;
+}
+
+void vm_fill_names(const char *text, const char *vm, const char *provider, const char *keys, char *out, size_t n)
+{
+	const struct mark marks[] = {
 		{ "{vm}", vm ? vm : "VM" }, { "{provider}", provider ? provider : "PROVIDER" },
 		{ "{keys}", keys ? keys : "KEY" },
 	};
-	const char *from = vm_cause_remedy(cause);
-	size_t used = 0, i, len;
+	size_t used = 0;
 
 	if (!n)
 		return;
-	out[0] = '\0';
-	while (*from && used + 1 < n) {
-		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-			if (!strncmp(from, names[i].mark, strlen(names[i].mark)))
-				break;
-		if (i == sizeof(names) / sizeof(names[0])) {
-			out[used++] = *from++;
-			out[used] = '\0';
-			continue;
+	while (*text && used + 1 < n) {
+		const struct mark *m = mark_at(text, marks, ARRAY_SIZE(marks));
+
+		if (m) {
+			snprintf(out + used, n - used, "%s", m->name);
+			used += strlen(out + used);
+			text += strlen(m->mark);
+		} else {
+			out[used++] = *text++;
 		}
-		snprintf(out + used, n - used, "%s", names[i].name);
-		len = strlen(out + used);
-		used += len;
-		from += strlen(names[i].mark);
 	}
+	out[used] = '\0';
+}
+
+void vm_cause_remedy_for(enum vm_cause cause, const char *vm, const char *provider, const char *keys,
+			 char *out, size_t n)
+{
+	vm_fill_names(vm_cause_remedy(cause), vm, provider, keys, out, n);
 }
 
 enum vm_cause vm_cause_of(int code, bool trusted)

@@ -35,6 +35,8 @@ const char *vm_cause_remedy(enum vm_cause cause);
 /* The same with the names; NULL for one that is not known. Cut to @n bytes. */
 void vm_cause_remedy_for(enum vm_cause cause, const char *vm, const char *provider, const char *keys,
 			 char *out, size_t n);
+/* Any text with such marks. */
+void vm_fill_names(const char *text, const char *vm, const char *provider, const char *keys, char *out, size_t n);
 /* MESSAGE_ID of the event that says so. */
 const char *vm_cause_message_id(enum vm_cause cause);
 

@@ -23,7 +23,7 @@ enum statement {
 };
 
 #define ALARM_COLUMNS "type, kind, entity, name, severity, cause, text, remedy, keys, raised, cleared," \
-	" acknowledged, acknowledged_by"
+	" acknowledged, acknowledged_by, reason"
 
 static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -54,10 +54,10 @@ static const char *const sql[ST_COUNT] = {
 		" WHERE seq > ?1 AND time >= ?2 AND (?3 = '' OR vm = ?3 OR vm_name = ?3) AND (?4 = '' OR type = ?4)"
 		" ORDER BY seq LIMIT ?5",
 	[ST_ALARM_PUT] = "INSERT INTO alarms(seq, " ALARM_COLUMNS ")"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
 		" ON CONFLICT(seq) DO UPDATE SET name = ?5, severity = ?6, cause = ?7, text = ?8,"
 		" remedy = ?9, keys = ?10, raised = ?11, cleared = ?12, acknowledged = ?13,"
-		" acknowledged_by = ?14",
+		" acknowledged_by = ?14, reason = ?15",
 	[ST_ALARM_FIND] = "SELECT seq, " ALARM_COLUMNS " FROM alarms"
 		" WHERE type = ?1 AND kind = ?2 AND entity = ?3 AND cleared = 0",
 	[ST_ALARM_RAISED] = "SELECT seq, " ALARM_COLUMNS " FROM alarms WHERE cleared = 0 ORDER BY seq",
@@ -88,7 +88,7 @@ static const char *const steps[INVENTORY_SCHEMA] = {
 	" kind TEXT NOT NULL, entity TEXT NOT NULL, name TEXT NOT NULL, severity INTEGER NOT NULL,"
 	" cause INTEGER NOT NULL, text TEXT NOT NULL, remedy TEXT NOT NULL, keys TEXT NOT NULL,"
 	" raised INTEGER NOT NULL, cleared INTEGER NOT NULL, acknowledged INTEGER NOT NULL,"
-	" acknowledged_by TEXT NOT NULL);"
+	" acknowledged_by TEXT NOT NULL, reason TEXT NOT NULL);"
 	"CREATE UNIQUE INDEX alarms_raised ON alarms(type, kind, entity) WHERE cleared = 0;"
 	"PRAGMA user_version = 2;",
 };
@@ -708,6 +708,7 @@ static void bind_alarm(sqlite3_stmt *st, const struct inv_alarm *a, const char *
 	sqlite3_bind_int64(st, 12, a->cleared);
 	sqlite3_bind_int64(st, 13, a->acknowledged);
 	text(st, 14, a->acknowledged_by);
+	text(st, 15, a->reason);
 }
 
 /* A new one makes room for itself. */
@@ -760,6 +761,7 @@ static int alarm_row(sqlite3_stmt *st, void *data)
 	a->cleared = sqlite3_column_int64(st, 11);
 	a->acknowledged = sqlite3_column_int64(st, 12);
 	column(st, 13, a->acknowledged_by, sizeof(a->acknowledged_by));
+	column(st, 14, a->reason, sizeof(a->reason));
 	return 0;
 }
 

@@ -56,7 +56,7 @@ struct inv_alarm {
 	char type[32], kind[16];	/* kind of entity: "vm", "provider", "host" */
 	char entity[64], name[64];
 	int severity, cause;		/* enum vmm_severity, enum vm_cause */
-	char text[768], remedy[768];
+	char text[768], remedy[768], reason[768];
 	json_t *keys;			/* array, or NULL; borrowed in put, owned in what find and list give */
 	int64_t raised, cleared, acknowledged;	/* 0: not */
 	char acknowledged_by[128];

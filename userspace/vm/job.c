@@ -400,7 +400,7 @@ static int with_job(struct vmm *m, const char *id, bool resume, struct progress 
 		return vmc_fail(err, VMC_ENOTSUP, "job '%s' is not one that can go on", id);
 	}
 	snprintf(what, sizeof(what), "%s (%s)", job.kind, resume ? "going on" : "being undone");
-	r = job.vm[0] ? vm_take(m, job.vm, what, TAKE_ANY, &vm, err) : 0;
+	r = job.vm[0] ? vm_take(m, job.vm, what, TAKE_ANY | TAKE_LOCKED, &vm, err) : 0;
 	if (r) {
 		job_clear(&job);
 		return r;

@@ -91,6 +91,8 @@ int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags
 	r = find(m, ref, vm, err);
 	if (!r && ((*vm)->busy[0] || ((*vm)->job[0] && !(flags & TAKE_ANY))))
 		r = fail_busy(*vm, what, err);
+	if (!r && !(flags & TAKE_LOCKED))
+		r = vm_must_be_unlocked(m, *vm, what, err);
 	if (!r)
 		snprintf((*vm)->busy, sizeof((*vm)->busy), "%s", what);
 	pthread_mutex_unlock(&m->lock);
@@ -261,6 +263,7 @@ static void recover_vms(struct vmm *m)
 		if (vm_read(m, vm, &err))
 			log_warn("VM '%s': %s", vm->row.name, err.text);
 		power_recover(m, vm);
+		lock_recover(m, vm);
 		vm_drop(m, vm);
 	}
 }

@@ -93,16 +93,34 @@ int vmm_create(struct vmm *m, const struct vmm_create *c, struct progress *p, ch
  * neighbours in the same folder; a bundle that was there is kept as NAME.vmcrypt.old. Needs the keys.
  */
 int vmm_register(struct vmm *m, const char *path, bool from_headers, char id[VMC_UUID_STR], struct vmc_error *err);
+/*
+ * A host that is new, or lost its inventory: every bundle below @dir (with @from_headers: every VM of which there is a
+ * volume in a regular file), and anew every registered VM that is locked, but not by hand; then unlock them. One fetch
+ * for all keys. The name of a provider must be that of the cluster; its address may be another. Succeeds when each was
+ * tried; *@out as of vmm_unlock(), each result with "path" and "registered" (also one that is locked is). Interrupted:
+ * what was registered is, do it again for the rest.
+ */
+int vmm_register_many(struct vmm *m, const char *dir, bool from_headers, struct progress *p, json_t **out,
+		      struct vmc_error *err);
 int vmm_unregister(struct vmm *m, const char *vm, struct vmc_error *err);	/* off only; files stay */
 int vmm_reload(struct vmm *m, const char *vm, struct vmc_error *err);
 /* Keys to the kernel (fetched at need), volumes open, home mounted. *@out: {home, disks:{name: "/dev/mapper/..."}}. */
 int vmm_power_on(struct vmm *m, const char *vm, struct progress *p, json_t **out, struct vmc_error *err);
 int vmm_power_off(struct vmm *m, const char *vm, struct vmc_error *err);
 /*
- * Fetch keys and load DEKs of many VMs at once. n 0: all. Succeeds when each was tried; *@out:
+ * Fetch keys and load DEKs of many VMs at once; one that was locked by hand is no longer, and its mappings go on.
+ * n 0: all. Succeeds when each was tried; *@out:
  * {results:[{vm, name, ok, error?, hint?, code?}], timing:{kms_ms, netlink_ms, total_ms, vms, deks, keks, keks_fetched}}.
  */
 int vmm_unlock(struct vmm *m, const char *const *vms, size_t n, struct progress *p, json_t **out, struct vmc_error *err);
+
+/*
+ * Take the keys of a VM from this host until somebody unlocks it: nothing but vmm_unlock() does, not a power-on, not a
+ * reload, not the return of a provider. Without @now it is powered off first (VMC_EBUSY names who uses a volume, and
+ * nothing is locked). With @now one that is on stays on: each mapping is suspended and its key wiped, in dm-crypt and
+ * in the keyring; what the guest reads and writes waits, and goes on after the unlock. Locked already: once more, fine.
+ */
+int vmm_lock(struct vmm *m, const char *vm, bool now, struct progress *p, struct vmc_error *err);
 
 /*
  * {id, name, bundle, power: "on"|"off", key_state: "ok"|"locked"|"disk-key-missing", key_error?, key_hint?,
@@ -176,6 +194,20 @@ struct vmm_event_filter {
 json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
 			 const struct vmm_event_filter *f, struct vmc_error *err);
 
+/*
+ * Ask every provider how it is, and of every key that registered VMs use in what state it is; raise and clear alarms of
+ * providers, certificates and keys; unlock what can be unlocked, but not what was locked by hand. *@out (may be NULL):
+ * {providers: [{name, kind|null, ok, error?, hint?, code?, cert_days_left|null, latency_ms|null}],
+ *  keys: [{id, state, vms: [{id, name}]}], unlocked: [{id, name}], would_lock: as vms of vmm_forecast()}.
+ * One at a time: VMC_EBUSY.
+ */
+int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err);
+/*
+ * Which VMs would lack keys if this host lost its own now, as a reboot does: asks the providers anew, changes nothing.
+ * {vms: [{id, name, cause, text, remedy, disk_only, keys: [{id, state, volumes}]}], ok: how many would be well}.
+ */
+json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
+
 /* ---- alarms ------------------------------------------------------------------ */
 
 #define VMM_ALARM_VM_LOCKED	"vm-locked"
@@ -194,7 +226,12 @@ struct vmm_alarm {
 	const char *entity_id;		/* UUID, or the name */
 	const char *entity_name;	/* NULL: the id */
 	enum vm_cause cause;
+	/*
+	 * Marked for translation, not translated: each reader gets them in his language. "{vm}" and "{provider}" in the
+	 * remedy become the name of the entity. Text and remedy of VMM_ALARM_VM_LOCKED come from the cause.
+	 */
 	const char *text, *remedy;
+	const char *reason;		/* what was met, as it was said; may be NULL */
 	const json_t *keys;		/* array of what is like missing_keys, or NULL */
 };
 

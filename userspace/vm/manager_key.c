@@ -279,10 +279,13 @@ int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, 
 	json_decref(o);
 	if (!r && destroy)
 		r = destroy_key(m, kek_id, err);
-	if (!r)
-		vmm_emit(m, VMM_EV_KEY_REMOVED, VMC_MSG_KEY_REMOVED, NULL,
-			 json_pack("{s:s, s:b}", "key", kek_id, "destroyed", destroy),
-			 destroy ? "Key '%s' was removed from this host and destroyed on its provider" :
-			 "Key '%s' was removed from this host", kek_id);
-	return r;
+	if (r)
+		return r;
+	vmm_emit(m, VMM_EV_KEY_REMOVED, VMC_MSG_KEY_REMOVED, NULL,
+		 json_pack("{s:s, s:b}", "key", kek_id, "destroyed", destroy),
+		 destroy ? "Key '%s' was removed from this host and destroyed on its provider" :
+		 "Key '%s' was removed from this host", kek_id);
+	if (force)
+		lock_for_want_of(m, kek_id, destroy);
+	return 0;
 }

@@ -142,7 +142,7 @@ int vmm_power_on(struct vmm *m, const char *ref, struct progress *p, json_t **ou
 	struct vm *vm;
 	int r;
 
-	r = vm_take(m, ref, "power-on", 0, &vm, err);
+	r = vm_take(m, ref, "power-on", TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
 	r = power_on(m, vm, p, err);
@@ -167,12 +167,14 @@ static void on_again(struct vmm *m, struct vm *vm)
 		log_err("VM '%s': %s", vm->row.name, err.text);
 }
 
-static int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
+int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	int r;
 
 	if (!vm->row.on)
 		return vmc_fail(err, VMC_ESTATE, "VM '%s' is off already", vm->row.name);
+	if (vm->row.suspended)	/* an unmount would wait for what waits for the keys */
+		return vm_must_be_unlocked(m, vm, "power-off", err);
 	if (!vm->b.n) {
 		r = vm_read(m, vm, err);
 		if (r)
@@ -184,6 +186,9 @@ static int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	r = close_all(m, vm, err);
 	if (r)
 		on_again(m, vm);
+	else
+		vmm_emit(m, VMM_EV_VM_POWERED_OFF, VMC_MSG_VM_POWERED_OFF, vm->id, NULL,
+			 "VM '%s' is off", vm->row.name);
 	return r;
 }
 
@@ -192,13 +197,10 @@ int vmm_power_off(struct vmm *m, const char *ref, struct vmc_error *err)
 	struct vm *vm;
 	int r;
 
-	r = vm_take(m, ref, "power-off", TAKE_ANY, &vm, err);
+	r = vm_take(m, ref, "power-off", TAKE_ANY | TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
 	r = power_off(m, vm, err);
-	if (!r)
-		vmm_emit(m, VMM_EV_VM_POWERED_OFF, VMC_MSG_VM_POWERED_OFF, vm->id, NULL,
-			 "VM '%s' is off", vm->row.name);
 	vm_drop(m, vm);
 	return r;
 }

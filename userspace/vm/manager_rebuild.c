@@ -208,7 +208,7 @@ static int take(struct vmm *m, struct rebuild *rb, struct vm **vm, bool *added, 
 	*added = vmm_resolve(m, id, there, NULL) != 0;
 	if (*added)
 		return vm_add(m, &rb->b.id, rb->b.name, rb->bundle, "register", vm, err);
-	r = vm_take(m, id, "register", 0, vm, err);
+	r = vm_take(m, id, "register", TAKE_LOCKED, vm, err);
 	if (r)
 		return r;
 	r = vm_must_be_off(*vm, "register --from-headers", err);
@@ -268,7 +268,7 @@ int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR]
 		goto out;
 	}
 	if (!r) {
-		if (vm->row.cause != VM_CAUSE_BY_HAND)
+		if (!vm_locked_by_hand(vm))
 			vm_set_keys_ok(m, vm);
 		memcpy(id, vm->id, VMC_UUID_STR);
 	}

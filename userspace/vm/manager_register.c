@@ -28,8 +28,15 @@ int register_commit(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	return 0;
 }
 
+static int authenticate(struct vmm *m, struct vm *vm, const struct key_set *keys, struct vmc_error *err)
+{
+	if (!keys || vm_locked_by_hand(vm))
+		return vm_authenticate(m, vm, true, err);
+	return vm_check_keys(m, vm, keys, true, err);
+}
+
 /* Locked is a state that a registered VM may be in; an altered bundle is not. */
-static int check(struct vmm *m, struct vm *vm, struct vmc_error *err)
+static int check(struct vmm *m, struct vm *vm, const struct key_set *keys, struct vmc_error *err)
 {
 	struct vmc_error why = VMC_ERROR_INIT;
 	int r;
@@ -37,7 +44,7 @@ static int check(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	r = vm_read(m, vm, err);
 	if (r)
 		return r;
-	r = vm_authenticate(m, vm, true, &why);
+	r = authenticate(m, vm, keys, &why);
 	if (!r || vm->row.key_state != VM_KEYS_OK)
 		return 0;
 	if (err)
@@ -45,8 +52,8 @@ static int check(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	return r;
 }
 
-static int add_new(struct vmm *m, const struct bundle *b, const char *path, char id[VMC_UUID_STR],
-		   struct vmc_error *err)
+static int add_new(struct vmm *m, const struct bundle *b, const char *path, const struct key_set *keys,
+		   char id[VMC_UUID_STR], struct vmc_error *err)
 {
 	struct vm *vm;
 	int r;
@@ -54,7 +61,7 @@ static int add_new(struct vmm *m, const struct bundle *b, const char *path, char
 	r = vm_add(m, &b->id, b->name, path, "register", &vm, err);
 	if (r)
 		return r;
-	r = check(m, vm, err);
+	r = check(m, vm, keys, err);
 	if (!r)
 		r = register_commit(m, vm, err);
 	if (r) {
@@ -69,15 +76,15 @@ static int add_new(struct vmm *m, const struct bundle *b, const char *path, char
 }
 
 /* It is registered: from here (a reload), or from a place that it has left. */
-static int add_again(struct vmm *m, const struct bundle *b, const char *path, char id[VMC_UUID_STR],
-		     struct vmc_error *err)
+static int add_again(struct vmm *m, const struct bundle *b, const char *path, const struct key_set *keys,
+		     char id[VMC_UUID_STR], struct vmc_error *err)
 {
 	char uuid[VMC_UUID_STR], old[PATH_MAX];
 	struct vm *vm;
 	int r;
 
 	vmc_uuid_format(&b->id, uuid);
-	r = vm_take(m, uuid, "register", 0, &vm, err);
+	r = vm_take(m, uuid, "register", TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
 	memcpy(old, vm->bundle, sizeof(old));
@@ -91,7 +98,7 @@ static int add_again(struct vmm *m, const struct bundle *b, const char *path, ch
 	pthread_mutex_lock(&m->lock);
 	snprintf(vm->bundle, sizeof(vm->bundle), "%s", path);
 	pthread_mutex_unlock(&m->lock);
-	r = check(m, vm, err);
+	r = check(m, vm, keys, err);
 	if (!r)
 		r = register_commit(m, vm, err);
 	if (r) {
@@ -105,7 +112,8 @@ out:
 	return r;
 }
 
-static int from_bundle(struct vmm *m, const char *path, char id[VMC_UUID_STR], struct vmc_error *err)
+int register_from_bundle(struct vmm *m, const char *path, const struct key_set *keys, char id[VMC_UUID_STR],
+			 struct vmc_error *err)
 {
 	char uuid[VMC_UUID_STR], there[VMC_UUID_STR];
 	struct bundle b;
@@ -115,8 +123,8 @@ static int from_bundle(struct vmm *m, const char *path, char id[VMC_UUID_STR], s
 	if (r)
 		return r;
 	vmc_uuid_format(&b.id, uuid);
-	r = vmm_resolve(m, uuid, there, NULL) ? add_new(m, &b, path, id, err) :
-		add_again(m, &b, path, id, err);
+	r = vmm_resolve(m, uuid, there, NULL) ? add_new(m, &b, path, keys, id, err) :
+		add_again(m, &b, path, keys, id, err);
 	bundle_clear(&b);
 	return r;
 }
@@ -133,7 +141,8 @@ int vmm_register(struct vmm *m, const char *path, bool from_headers, char id[VMC
 		return vmc_fail(err, VMC_EINVAL, "'%s' is not an absolute path", path ? path : "");
 	if (!realpath(path, real))
 		return vmc_fail_errno(err, errno, "cannot use '%s'", path);
-	return from_headers ? register_from_headers(m, real, id, err) : from_bundle(m, real, id, err);
+	return from_headers ? register_from_headers(m, real, id, err) :
+	       register_from_bundle(m, real, NULL, id, err);
 }
 
 static int unregister(struct vmm *m, struct vm *vm, struct vmc_error *err)
@@ -155,7 +164,7 @@ int vmm_unregister(struct vmm *m, const char *ref, struct vmc_error *err)
 	struct vm *vm;
 	int r;
 
-	r = vm_take(m, ref, "unregister", 0, &vm, err);
+	r = vm_take(m, ref, "unregister", TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
 	r = unregister(m, vm, err);

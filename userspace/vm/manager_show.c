@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "../kernel/dm.h"
+#include "../lib/message.h"
 #include "alarm.h"
 #include "device.h"
 #include "home.h"
-#include "missing.h"
 #include "vm_priv.h"
 
 static const char *const key_states[] = { "ok", "locked", "disk-key-missing" };
@@ -102,22 +102,21 @@ static const char *shows_as(const struct vm *vm)
 
 static void add_state(struct vmm *m, const struct present *p, const struct vm *vm, json_t *o)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[1024] = "";
+	char todo[1024], why[MESSAGE_MAX], hint[MESSAGE_MAX];
 	enum vm_cause cause = (enum vm_cause)vm->row.cause;
 	bool locked = vm->row.key_state == VM_KEYS_LOCKED;
 
-	missing_provider(vm->row.missing, provider);
-	missing_words(vm->row.missing, keys, sizeof(keys));
-	if (locked && cause != VM_CAUSE_NONE)
-		vm_cause_remedy_for(cause, vm->row.name, provider[0] ? provider : NULL,
-				    keys[0] ? keys : NULL, todo, sizeof(todo));
-	else
-		snprintf(todo, sizeof(todo), "%s", vm->row.key_hint);
+	vm_remedy(vm, todo, sizeof(todo));
+	message_unpack(vm->row.key_error, why, sizeof(why));
+	if (why[0])
+		json_object_set_new(o, "key_error", json_string(why));
+	if (vm->row.key_hint[0])
+		json_object_set_new(o, "key_hint", json_string(message_unpack(vm->row.key_hint, hint, sizeof(hint))));
 	json_object_set_new(o, "crypto_state", json_string(locked ? "locked" : "unlocked"));
 	json_object_set_new(o, "shows_as", json_string(shows_as(vm)));
 	json_object_set_new(o, "cause", cause ? json_string(vm_cause_name(cause)) : json_null());
 	json_object_set_new(o, "cause_text", json_string(locked && cause ? vm_cause_text(cause, m->cfg->wording) :
-							 vm->row.key_error));
+							 why));
 	json_object_set_new(o, "remedy", json_string(todo));
 	json_object_set_new(o, "missing_keys", vm->row.missing ? json_deep_copy(vm->row.missing) : json_array());
 	json_object_set_new(o, "alarms", json_integer(json_integer_value(json_object_get(p->alarms, vm->id))));
@@ -140,10 +139,6 @@ static json_t *vm_json(struct vmm *m, const struct present *p, const struct vm *
 		      "mount", home_is_mounted(where) ? where : NULL);
 	if (!o)
 		return NULL;
-	if (vm->row.key_error[0])
-		json_object_set_new(o, "key_error", json_string(vm->row.key_error));
-	if (vm->row.key_hint[0])
-		json_object_set_new(o, "key_hint", json_string(vm->row.key_hint));
 	add_state(m, p, vm, o);
 	add_volumes(m, p, vm, o);
 	return o;

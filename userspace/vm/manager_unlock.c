@@ -58,7 +58,7 @@ int vmm_reload(struct vmm *m, const char *ref, struct vmc_error *err)
 	struct vm *vm;
 	int r;
 
-	r = vm_take(m, ref, "reload", TAKE_ANY, &vm, err);
+	r = vm_take(m, ref, "reload", TAKE_ANY | TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
 	r = vm_read(m, vm, err);
@@ -104,7 +104,7 @@ static void take_all(struct vmm *m, struct batch *b, struct progress *p)
 		struct unlock *u = &b->u[i];
 
 		progress_report(p, "bundles", i, b->n);
-		if (vm_take(m, u->ref, "unlock", TAKE_ANY, &u->vm, &u->err)) {
+		if (vm_take(m, u->ref, "unlock", TAKE_ANY | TAKE_LOCKED, &u->vm, &u->err)) {
 			u->vm = NULL;
 			continue;
 		}
@@ -145,7 +145,7 @@ static int gather(struct vmm *m, struct batch *b, struct vmc_error *err)
 	return 0;
 }
 
-static void sort_out(struct batch *b)
+static void sort_out(struct vmm *m, struct batch *b)
 {
 	size_t i, j;
 
@@ -155,6 +155,8 @@ static void sort_out(struct batch *b)
 		for (j = 0; u->vm && !u->err.code && j < u->vm->b.n; j++)
 			if (!volume_load_error(&u->vm->b.v[j], &b->loads[u->first + j], &u->err))
 				b->deks++;
+		if (u->vm && !u->err.code && vm_locked_by_hand(u->vm))
+			lock_lift(m, u->vm, &u->err);
 	}
 }
 
@@ -174,7 +176,7 @@ static int load_all(struct vmm *m, struct batch *b, struct progress *p, struct v
 		r = vmk_dek_load_many(m->k, b->loads, b->n_loads, err);
 	b->netlink_ms = vmc_now_ms() - start;
 	if (!r)
-		sort_out(b);
+		sort_out(m, b);
 	return r;
 }
 

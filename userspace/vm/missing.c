@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "../lib/message.h"
+
 #define WORDS_MAX	3	/* keys that a sentence names */
 
 /* The entry of @id in @list, made when missing. Borrowed. */
@@ -30,6 +32,7 @@ static int add(json_t *list, const struct key_set *s, const struct bundle_volume
 {
 	const struct kek_need *need = keys_find(s, v->kek_id);
 	struct vmc_error why = VMC_ERROR_INIT;
+	char text[MESSAGE_MAX];
 	json_t *o;
 	int r;
 
@@ -41,9 +44,9 @@ static int add(json_t *list, const struct key_set *s, const struct bundle_volume
 	o = entry(list, v->kek_id, state_of(need, r));
 	if (!o)
 		return VMC_ENOMEM;
-	json_object_set_new(o, "error", json_string(why.text));
+	json_object_set_new(o, "error", json_string(message_english(why.text, text, sizeof(text))));
 	if (why.hint[0])
-		json_object_set_new(o, "hint", json_string(why.hint));
+		json_object_set_new(o, "hint", json_string(message_english(why.hint, text, sizeof(text))));
 	return json_array_append_new(json_object_get(o, "volumes"), json_string(v->name)) ? VMC_ENOMEM : 0;
 }
 

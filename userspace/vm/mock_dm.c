@@ -66,11 +66,8 @@ static void pump(const struct mock_map *m, const char *plain, int enc)
 	close(p);
 }
 
-int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
+static const struct mock_dek *dek_of(const char *key_desc)
 {
-	struct mock_map *m = map_find("");
-	const struct mock_dek *dek = NULL;
-	char plain[PATH_MAX];
 	size_t i;
 
 	for (i = 0; i < MOCK_DEKS; i++) {
@@ -80,9 +77,18 @@ int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
 			continue;
 		vmc_uuid_format(&mock->deks[i].vm, id);
 		snprintf(desc, sizeof(desc), "vmcrypt:%s:%s", id, mock->deks[i].volume);
-		if (!strcmp(desc, c->key_desc))
-			dek = &mock->deks[i];
+		if (!strcmp(desc, key_desc))
+			return &mock->deks[i];
 	}
+	return NULL;
+}
+
+int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
+{
+	struct mock_map *m = map_find("");
+	const struct mock_dek *dek = dek_of(c->key_desc);
+	char plain[PATH_MAX];
+
 	if (!dek || !m)
 		return vmc_fail(err, VMC_ENOKEY, "mock: key '%s' is not in the keyring", c->key_desc);
 	if (map_find(c->name))
@@ -100,6 +106,43 @@ int dm_crypt_open(const struct dm_crypt *c, struct vmc_error *err)
 	return 0;
 }
 
+/* What is in flight gets to the container first, as it does when the kernel suspends. */
+int dm_suspend_wipe(const char *name, struct vmc_error *err)
+{
+	struct mock_map *m = map_find(name);
+	char plain[PATH_MAX];
+
+	if (!m)
+		return vmc_fail(err, VMC_ENOENT, "no mapping '%s'", name);
+	if (m->suspended)
+		return 0;
+	device_of_mapping(name, plain);
+	if (!access(m->path, F_OK))
+		pump(m, plain, 1);
+	memset(m->key, 0, sizeof(m->key));
+	m->suspended = true;
+	return 0;
+}
+
+int dm_set_resume(const char *name, const char *key_desc, int32_t keyring, struct vmc_error *err)
+{
+	struct mock_map *m = map_find(name);
+	const struct mock_dek *dek = dek_of(key_desc);
+
+	(void)keyring;
+	if (!m)
+		return vmc_fail(err, VMC_ENOENT, "no mapping '%s'", name);
+	if (!m->suspended)
+		return 0;
+	if (!dek)
+		return vmc_fail(err, VMC_ENOKEY, "mock: key '%s' is not in the keyring", key_desc);
+	if (!mock_luks_is_key(m->path, dek->key))
+		return vmc_fail(err, VMC_EINTERNAL, "mock: '%s' would go on with a wrong DEK", m->path);
+	memcpy(m->key, dek->key, sizeof(m->key));
+	m->suspended = false;
+	return 0;
+}
+
 int dm_crypt_close(const char *name, struct vmc_error *err)
 {
 	struct mock_map *m = map_find(name);
@@ -110,7 +153,7 @@ int dm_crypt_close(const char *name, struct vmc_error *err)
 	if (m->busy)
 		return vmc_fail(err, VMC_EBUSY, "mapping '%s' is in use by qemu (4711)", name);
 	device_of_mapping(name, plain);
-	if (!access(m->path, F_OK))
+	if (!m->suspended && !access(m->path, F_OK))
 		pump(m, plain, 1);
 	unlink(plain);
 	memset(m, 0, sizeof(*m));

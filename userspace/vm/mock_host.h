@@ -40,7 +40,7 @@ struct mock_map {
 	char name[128], path[PATH_MAX];
 	uint8_t key[VMK_DEK_LEN];
 	uint64_t offset, size;		/* bytes */
-	bool busy;
+	bool busy, suspended;
 };
 
 struct mock_key {
@@ -61,6 +61,7 @@ struct mock_host {
 	size_t n_keys;
 	bool unreachable[MOCK_PROVIDERS];	/* "kms", "kms2" */
 	bool renamed;				/* "kms" is not configured */
+	int cert_days[MOCK_PROVIDERS];		/* 0: a year */
 	unsigned int gets;			/* requests to providers */
 };
 

@@ -241,6 +241,11 @@ int vmk_vm_del(struct vmk *vk, const vmc_uuid *vm, bool force, struct vmc_error 
 	return 0;
 }
 
+int vmk_vm_lock(struct vmk *vk, const vmc_uuid *vm, struct vmc_error *err)
+{
+	return vmk_vm_del(vk, vm, true, err);
+}
+
 int vmk_dek_wrap(struct vmk *vk, const vmc_uuid *vm, const char *volume, const char *kek_id,
 		 const uint8_t *dek, uint8_t wrapped[VMK_WRAPPED_LEN], uint8_t kcv[VMK_KCV_LEN],
 		 struct vmc_error *err)

@@ -96,8 +96,22 @@ static int destroy(struct provider *p, const char *id, struct vmc_error *err)
 	return 0;
 }
 
+static int test(struct provider *p, json_t **report, struct vmc_error *err)
+{
+	bool ok = !reachable(p, NULL);
+	int i, days = 365;
+
+	for (i = 0; i < MOCK_PROVIDERS; i++)
+		if (!strcmp(mock_providers[i], p->name) && mock->cert_days[i])
+			days = mock->cert_days[i];
+	*report = json_pack("{s:b, s:[{s:s, s:b, s:s?, s:i, s:i}], s:{s:i}}", "reachable", ok, "servers",
+			    "host", p->name, "ok", ok, "error", ok ? NULL : "connection refused", "latency_ms", 3,
+			    "cert_days_left", 300, "client_cert", "days_left", days);
+	return *report ? 0 : vmc_fail(err, VMC_ENOMEM, "out of memory");
+}
+
 static const struct provider_ops ops = {
-	.kind = "mock", .create = create, .get = get, .state = state, .destroy = destroy,
+	.kind = "mock", .create = create, .get = get, .state = state, .destroy = destroy, .test = test,
 };
 
 static struct provider all[MOCK_PROVIDERS] = { { &ops, "kms" }, { &ops, "kms2" } };
@@ -114,6 +128,15 @@ int providers_get(struct providers *ps, const char *name, struct provider **p, s
 		return 0;
 	}
 	return vmc_fail(err, VMC_ENOENT, "there is no key provider '%s'; there are: kms2", name);
+}
+
+int providers_list(struct providers *ps, json_t **list, struct vmc_error *err)
+{
+	(void)ps;
+	(void)err;
+	*list = mock->renamed ? json_pack("[{s:s}]", "name", "kms2") :
+		json_pack("[{s:s}, {s:s}]", "name", "kms", "name", "kms2");
+	return 0;
 }
 
 void provider_put(struct provider *p)
@@ -133,5 +156,10 @@ void provider_keys_clear(struct provider_key *keys, size_t n)
 
 const char *provider_key_state_name(enum provider_key_state s)
 {
-	return s == PKS_ACTIVE ? "Active" : s == PKS_DESTROYED ? "Destroyed" : "Unknown";
+	static const char *const names[] = {
+		"Unknown", "Pre-Active", "Active", "Deactivated", "Compromised", "Destroyed",
+		"Destroyed Compromised", "Missing",
+	};
+
+	return names[s];
 }

@@ -7,6 +7,9 @@
 
 /* @vm, taken, into the inventory; tells. */
 int register_commit(struct vmm *m, struct vm *vm, struct vmc_error *err);
+/* From the bundle at @path (resolved). @keys: its keys, fetched already; NULL: fetch them. */
+int register_from_bundle(struct vmm *m, const char *path, const struct key_set *keys, char id[VMC_UUID_STR],
+			 struct vmc_error *err);
 /* From the volume at @path (resolved) and its neighbours. */
 int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR], struct vmc_error *err);
 

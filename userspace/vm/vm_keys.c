@@ -41,7 +41,7 @@ static int by_id(const void *a, const void *b)
 	return strcmp(((const struct kek_need *)a)->id, ((const struct kek_need *)b)->id);
 }
 
-static void sort_unique(struct key_set *s)
+void keys_sort(struct key_set *s)
 {
 	size_t i, n = 0;
 
@@ -61,7 +61,7 @@ int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err)
 	size_t i;
 	int r;
 
-	sort_unique(s);
+	keys_sort(s);
 	r = s->n ? cache_ensure(m->k, m->ps, s->needs, s->n, err) : 0;
 	s->ms = vmc_now_ms() - start;
 	for (i = 0; i < s->n; i++) {
@@ -86,7 +86,7 @@ int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vm
 	if (!need)
 		return vmc_fail(err, VMC_EINTERNAL, "key '%s' was not asked for", v->kek_id);
 	if (!need->code)
-		return volume_check_kcv(v, need->kcv, err);
+		return s->states_only ? 0 : volume_check_kcv(v, need->kcv, err);
 	if (err) {
 		*err = need->err;
 		err->code = need->code;
@@ -163,7 +163,10 @@ static int check_home(struct vmm *m, struct vm *vm, const struct key_set *s, str
 		set_missing(m, vm, s, VM_KEYS_LOCKED, cause, &why);
 	if (err)
 		*err = why;
-	vmc_prefix(err, "VM '%s' is locked: ", vm->row.name);
+	if (vm->row.key_state == VM_KEYS_LOCKED)
+		vm_explain_lock(m, vm, err);
+	else
+		vmc_prefix(err, "the keys of VM '%s' cannot be had: ", vm->row.name);
 	return r;
 }
 
@@ -218,9 +221,20 @@ int vm_check_keys(struct vmm *m, struct vm *vm, const struct key_set *s, bool al
 			 "The bundle '%s' of VM '%s' was altered", vm->bundle, vm->row.name);
 	for (i = 1; all && !r && i < vm->b.n; i++)
 		r = vm_check_disk_key(m, vm, s, &vm->b.v[i], err);
-	if (!r && (all || vm->row.key_state == VM_KEYS_LOCKED))
+	if (!r && (all || vm->row.key_state == VM_KEYS_LOCKED) && !vm_locked_by_hand(vm))
 		vm_set_keys_ok(m, vm);
 	return r;
+}
+
+void vm_judge_keys(struct vmm *m, struct vm *vm, const struct key_set *s)
+{
+	size_t i;
+
+	if (keys_find(s, vm->b.v[0].kek_id) && check_home(m, vm, s, NULL))
+		return;
+	for (i = 1; i < vm->b.n; i++)
+		if (keys_find(s, vm->b.v[i].kek_id) && vm_check_disk_key(m, vm, s, &vm->b.v[i], NULL))
+			return;
 }
 
 int vm_authenticate(struct vmm *m, struct vm *vm, bool all, struct vmc_error *err)
@@ -228,6 +242,8 @@ int vm_authenticate(struct vmm *m, struct vm *vm, bool all, struct vmc_error *er
 	struct key_set s = { 0 };
 	int r;
 
+	if (vm_locked_by_hand(vm))
+		return vm_must_be_unlocked(m, vm, vm->busy, err);
 	r = all ? keys_add_bundle(&s, &vm->b, err) : keys_add(&s, vm->b.v[0].kek_id, err);
 	if (!r)
 		r = keys_fetch(m, &s, err);

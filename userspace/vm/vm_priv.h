@@ -42,6 +42,7 @@ struct vmm {
 	void *data;
 	atomic_bool stopping;
 	uint64_t checkpoint_bytes;	/* how much a copy writes between two words to the journal */
+	atomic_bool examining;		/* a health check runs */
 	atomic_bool rotating;		/* a shallow recrypt runs: one at a time */
 	pthread_mutex_t alarm_lock;	/* no other is taken under it but the inventory's */
 	pthread_mutex_t lock;
@@ -52,8 +53,9 @@ struct vmm {
 /* ---- manager.c: who has which VM --------------------------------------- */
 
 #define TAKE_ANY	0x1u	/* also one that a pending job keeps */
+#define TAKE_LOCKED	0x2u	/* also one that is locked */
 
-/* Take @ref (UUID or name) for @what, for this thread alone. VMC_ENOENT, VMC_EINVAL (ambiguous), VMC_EBUSY. */
+/* Take @ref (UUID or name) for @what, for this thread alone. VMC_ENOENT, VMC_EINVAL (ambiguous), VMC_EBUSY, VMC_ESTATE. */
 int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags, struct vm **vm,
 	    struct vmc_error *err);
 void vm_drop(struct vmm *m, struct vm *vm);
@@ -83,6 +85,7 @@ int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err);
 struct key_verdict {
 	enum vm_key_state state;
 	enum vm_cause cause;
+	bool suspended;
 	const struct vmc_error *why;	/* NULL when the state is OK */
 	json_t *missing;		/* see missing.h; taken over */
 };
@@ -93,6 +96,11 @@ struct key_verdict {
  */
 void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v);
 void vm_set_keys_ok(struct vmm *m, struct vm *vm);
+/* Why @vm, which is locked, is so goes before the text of @err, and what to do into its hint. */
+void vm_explain_lock(const struct vmm *m, const struct vm *vm, struct vmc_error *err);
+/* What to do about its key state, with names; "" when all is well. */
+void vm_remedy(const struct vm *vm, char *out, size_t n);
+bool vm_locked_by_hand(const struct vm *vm);
 /* VMC_ESTATE with cause and remedy when @vm is locked; @what was wanted. */
 int vm_must_be_unlocked(const struct vmm *m, const struct vm *vm, const char *what, struct vmc_error *err);
 int vm_must_be_off(const struct vm *vm, const char *what, struct vmc_error *err);
@@ -116,6 +124,7 @@ struct key_set {
 	struct kek_need *needs;		/* sorted by id once fetched, each once */
 	size_t n, room;
 	size_t fetched;			/* of them, from servers */
+	bool states_only;		/* they were asked about, not fetched: no kcv is known */
 	uint64_t ms;			/* how long that took */
 };
 
@@ -125,6 +134,8 @@ int keys_add_bundle(struct key_set *s, const struct bundle *b, struct vmc_error 
 int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err);
 /* Is the KEK of @v there, and the right one? */
 int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err);
+/* Each once, in the order that keys_find() needs; keys_fetch() does it. */
+void keys_sort(struct key_set *s);
 /* What became of @kek_id; NULL when it was not asked for. */
 const struct kek_need *keys_find(const struct key_set *s, const char *kek_id);
 void keys_clear(struct key_set *s);
@@ -139,11 +150,22 @@ int keys_ensure_volume(struct vmm *m, const struct bundle_volume *v, struct vmc_
 int vm_authenticate(struct vmm *m, struct vm *vm, bool all, struct vmc_error *err);
 /* The same with keys that are fetched already. */
 int vm_check_keys(struct vmm *m, struct vm *vm, const struct key_set *s, bool all, struct vmc_error *err);
+/* Mark @vm with what those keys of its that are in @s make of it; the others count as there. */
+void vm_judge_keys(struct vmm *m, struct vm *vm, const struct key_set *s);
 /* The key of one disk, with the words for it when it is missing. */
 int vm_check_disk_key(struct vmm *m, struct vm *vm, const struct key_set *s,
 		      const struct bundle_volume *v, struct vmc_error *err);
 /* vm_read() and vm_authenticate(). */
 int vm_load(struct vmm *m, struct vm *vm, bool all, struct vmc_error *err);
+
+/* ---- manager_lock.c -------------------------------------------------------------- */
+
+/* At start, after power_recover(): what a kill left of locking a VM by hand is finished. */
+void lock_recover(struct vmm *m, struct vm *vm);
+/* The DEKs of @vm, locked by hand, are loaded: its mappings get their keys back and go on; it is unlocked. */
+int lock_lift(struct vmm *m, struct vm *vm, struct vmc_error *err);
+/* @kek_id was taken from this host by force: VMs that are off and need it lock. @destroyed: from its provider, too. */
+void lock_for_want_of(struct vmm *m, const char *kek_id, bool destroyed);
 
 /* ---- job.c: the journal ---------------------------------------------------- */
 
@@ -228,6 +250,8 @@ int make_committed(const struct inv_job *job, struct vmc_error *err);
 
 /* ---- manager_power.c ----------------------------------------------------------- */
 
+/* What vmm_power_off() does; @vm is taken. */
+int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* At start: finish a power-off or undo a power-on that was cut short. */
 void power_recover(struct vmm *m, struct vm *vm);
 

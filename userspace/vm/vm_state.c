@@ -181,18 +181,30 @@ int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err)
 
 /* ---- key state ---------------------------------------------------------------- */
 
+void vm_remedy(const struct vm *vm, char *out, size_t n)
+{
+	char provider[PROVIDER_NAME_MAX + 1], keys[512];
+
+	if (vm->row.key_state != VM_KEYS_LOCKED || vm->row.cause == VM_CAUSE_NONE) {
+		message_unpack(vm->row.key_hint, out, n);
+		return;
+	}
+	missing_provider(vm->row.missing, provider);
+	missing_words(vm->row.missing, keys, sizeof(keys));
+	vm_cause_remedy_for((enum vm_cause)vm->row.cause, vm->row.name, provider[0] ? provider : NULL,
+			    keys[0] ? keys : NULL, out, n);
+}
+
 /* What an administrator of keys needs: which, where, in what state. */
 static json_t *locked_details(const struct vm *vm)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[768];
-	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+	char provider[PROVIDER_NAME_MAX + 1], todo[768], reason[768];
 
 	missing_provider(vm->row.missing, provider);
-	missing_words(vm->row.missing, keys, sizeof(keys));
-	vm_cause_remedy_for(cause, vm->row.name, provider[0] ? provider : NULL, keys[0] ? keys : NULL, todo,
-			    sizeof(todo));
+	vm_remedy(vm, todo, sizeof(todo));
+	message_unpack(vm->row.key_error, reason, sizeof(reason));
 	return json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:O?}", "name", vm->row.name,
-			 "cause", vm_cause_name(cause), "reason", vm->row.key_error, "remedy", todo,
+			 "cause", vm_cause_name((enum vm_cause)vm->row.cause), "reason", reason, "remedy", todo,
 			 "provider", provider[0] ? provider : NULL, "key", missing_first(vm->row.missing),
 			 "missing_keys", vm->row.missing);
 }
@@ -209,10 +221,11 @@ static void tell_disk_missing(struct vmm *m, struct vm *vm)
 {
 	const json_t *first = json_array_get(vm->row.missing, 0);
 	json_t *details = locked_details(vm);
+	char text[768];
 
+	message_unpack(vm->row.key_error, text, sizeof(text));
 	json_object_set(details, "disk", json_array_get(json_object_get(first, "volumes"), 0));
-	json_object_set_new(details, "remedy", json_string(vm->row.key_hint));
-	vmm_emit(m, VMM_EV_DISK_KEY_MISSING, VMC_MSG_DISK_KEY_MISSING, vm->id, details, "%s", vm->row.key_error);
+	vmm_emit(m, VMM_EV_DISK_KEY_MISSING, VMC_MSG_DISK_KEY_MISSING, vm->id, details, "%s", text);
 }
 
 static void tell_keys(struct vmm *m, struct vm *vm, enum vm_key_state was)
@@ -263,7 +276,7 @@ static void change_keys(struct vmm *m, struct vm *vm, const struct inv_vm *row)
 
 void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v)
 {
-	bool by_hand = vm->row.key_state == VM_KEYS_LOCKED && vm->row.cause == VM_CAUSE_BY_HAND;
+	bool by_hand = vm_locked_by_hand(vm);
 	struct inv_vm row = vm->row;
 
 	if (v->state != VM_KEYS_OK && row.on && v->cause != VM_CAUSE_BY_HAND) {
@@ -272,15 +285,15 @@ void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v)
 	}
 	row.key_state = v->state;
 	row.cause = v->cause;
-	if (by_hand && v->state != VM_KEYS_OK) {
+	if (by_hand && (v->state == VM_KEYS_LOCKED || (row.suspended && v->state != VM_KEYS_OK))) {
 		row.key_state = VM_KEYS_LOCKED;
 		row.cause = VM_CAUSE_BY_HAND;
 	}
-	if (v->state == VM_KEYS_OK)
-		row.suspended = false;
+	if (v->state == VM_KEYS_OK || v->cause == VM_CAUSE_BY_HAND)
+		row.suspended = v->suspended;
 	row.missing = v->missing;
-	snprintf(row.key_error, sizeof(row.key_error), "%s", v->why ? v->why->text : "");
-	snprintf(row.key_hint, sizeof(row.key_hint), "%s", v->why ? v->why->hint : "");
+	message_pack(v->why ? v->why->text : "", row.key_error, sizeof(row.key_error));
+	message_pack(v->why ? v->why->hint : "", row.key_hint, sizeof(row.key_hint));
 	change_keys(m, vm, &row);
 }
 
@@ -289,23 +302,50 @@ void vm_set_keys_ok(struct vmm *m, struct vm *vm)
 	vm_set_keys(m, vm, &(struct key_verdict){ .state = VM_KEYS_OK });
 }
 
+/* The cause without its full stop, and what to do about it. */
+struct lock_words {
+	char why[768], todo[768];
+};
+
+static void lock_words(const struct vmm *m, const struct vm *vm, struct lock_words *w)
+{
+	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+	size_t n;
+
+	if (cause)
+		snprintf(w->why, sizeof(w->why), "%s", vm_cause_text(cause, m->cfg->wording));
+	else
+		message_unpack(vm->row.key_error, w->why, sizeof(w->why));
+	n = strlen(w->why);
+	if (n && w->why[n - 1] == '.')
+		w->why[n - 1] = '\0';
+	vm_remedy(vm, w->todo, sizeof(w->todo));
+}
+
 int vm_must_be_unlocked(const struct vmm *m, const struct vm *vm, const char *what, struct vmc_error *err)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[768];
-	const char *why = vm_cause_text((enum vm_cause)vm->row.cause, m->cfg->wording);
+	struct lock_words w;
 
 	if (vm->row.key_state != VM_KEYS_LOCKED)
 		return 0;
-	missing_provider(vm->row.missing, provider);
-	missing_words(vm->row.missing, keys, sizeof(keys));
-	vm_cause_remedy_for((enum vm_cause)vm->row.cause, vm->row.name, provider[0] ? provider : NULL,
-			    keys[0] ? keys : NULL, todo, sizeof(todo));
-	if (!*why)
-		why = vm->row.key_error;
-	vmc_fail(err, VMC_ESTATE, "VM '%s' is locked, so no %s now: %.*s", vm->row.name, what,
-		 (int)(strlen(why) - (*why && why[strlen(why) - 1] == '.')), why);
-	vmc_hint(err, "%s", *todo ? todo : vm->row.key_hint);
+	lock_words(m, vm, &w);
+	vmc_fail(err, VMC_ESTATE, "VM '%s' is locked, so no %s now: %s", vm->row.name, what, w.why);
+	vmc_hint(err, "%s", w.todo);
 	return VMC_ESTATE;
+}
+
+void vm_explain_lock(const struct vmm *m, const struct vm *vm, struct vmc_error *err)
+{
+	struct lock_words w;
+
+	lock_words(m, vm, &w);
+	vmc_prefix(err, "VM '%s' is locked. %s: ", vm->row.name, w.why);
+	vmc_hint(err, "%s", w.todo);
+}
+
+bool vm_locked_by_hand(const struct vm *vm)
+{
+	return vm->row.key_state == VM_KEYS_LOCKED && vm->row.cause == VM_CAUSE_BY_HAND;
 }
 
 int vm_must_be_off(const struct vm *vm, const char *what, struct vmc_error *err)
