@@ -55,6 +55,43 @@ both "trust show" 'a.example:5696  not trusted*SHA-256    AA:BB*b.example:5697  
 both "trust pin" '*by the fingerprint*' provider trust kms1 pin --fingerprint AA:BB
 called "trust pin sends" 'org.vmcrypt1.Provider.Trust ss pin {"fingerprint":"AA:BB"}'
 
+both "provider add native" "native key provider 'kms1' added*Next: vmcrypt provider export kms1 --out kms1.p12*" \
+	provider add native kms1
+called "provider add native sends" 'org.vmcrypt1.Manager.AddProvider sss native kms1 {}'
+run provider add native kms1 --insecure-no-tpm
+expect "provider add native --insecure-no-tpm" 0 "*Warning: its KDK is not sealed*" ''
+called "it says so to the daemon" 'org.vmcrypt1.Manager.AddProvider sss native kms1 {"insecure_no_tpm":true}'
+printf 'correct horse\nsecond line\n' > pass
+run provider export kms1 --out kms1.p12 --password-file pass
+expect "provider export" 0 "key provider 'kms1' is backed up in '$work/kms1.p12'*" ''
+called "its first line is the password, and travels as a file" 'org.vmcrypt1.Provider.Export hh correct horse  '
+if [ "$(stat -c %a kms1.p12)" = 600 ]; then ok "the backup is for its owner"; else not_ok "the backup is for its owner"; fi
+run provider export kms1 --out kms1.p12 --password-file pass
+expect "a backup is not overwritten" 5 '' "*cannot make '$work/kms1.p12'*never overwritten*"
+run provider export foo --out foo.p12 --password-file pass
+expect "export of what is not there" 4 '' "vmcrypt: there is no provider 'foo'*"
+if [ -e foo.p12 ]; then not_ok "no file is left behind"; else ok "no file is left behind"; fi
+setsid "$cli" provider export kms1 --out tty.p12 > out 2> err < /dev/null
+rc=$? out=$(cat out) err=$(cat err)
+expect "without a terminal it must be given" 1 '' "*no terminal*Hint: *--password-file FILE*"
+run provider export kms1 --out no.p12 --password-file pass --password-fd 0
+expect "one way to give a password" 1 '' "*either --password-file or --password-fd*"
+: > empty
+run provider export kms1 --out no.p12 --password-file empty
+expect "an empty password" 1 '' "*empty: the password is empty"
+run provider export kms1 --out no.p12 --password-fd 77
+expect "a descriptor that is not open" 1 '' "*'77' is no open file descriptor*"
+printf 'backup' > in.p12
+both "provider import" "key provider 'nkp' (key id $id) is on this host now*" \
+	provider import in.p12 --password-file pass --key-id "$id" --insecure-no-tpm
+called "provider import sends" "org.vmcrypt1.Manager.ImportProvider hha{sv} backup correct horse {insecure_no_tpm true  key_id $id  } "
+exec 8< pass
+run provider import in.p12 --password-fd 8
+exec 8<&-
+expect "a password from a descriptor" 0 '*on this host now*' ''
+run provider import missing.p12 --password-file pass
+expect "no such backup" 4 '' "*cannot open 'missing.p12'*"
+
 both "vm create" "VM 'web1' created, id $id*Next: vmcrypt disk create web1*" vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 run vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 if grep -q "^org.vmcrypt1.Manager.CreateVM ssa{sv} web1 $work/vm {uuid $id  provider kms1  home_size 134217728  }" calls; then

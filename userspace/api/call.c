@@ -77,6 +77,8 @@ static void call_free(struct call *c)
 	free(c->list);
 	if (c->fd >= 0)
 		close(c->fd);
+	if (c->fd2 >= 0)
+		close(c->fd2);
 	json_decref(c->noted);
 	free(c->lacks);
 	free(c->key);
@@ -335,12 +337,12 @@ static int read_list(struct call *c, sd_bus_message *m)
 
 static int read_fd(struct call *c, sd_bus_message *m)
 {
-	int fd, r = sd_bus_message_read_basic(m, 'h', &fd);
+	int fd, *to = c->fd < 0 ? &c->fd : &c->fd2, r = sd_bus_message_read_basic(m, 'h', &fd);
 
 	if (r < 0)
 		return r;
-	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return c->fd < 0 ? -errno : 0;
+	*to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *to < 0 ? -errno : 0;
 }
 
 /* By the message's own signature, which sd-bus has compared with the vtable's. */
@@ -386,7 +388,7 @@ static int make_call(struct api *a, const struct method *method, const char *key
 		return vmc_fail(err, VMC_ENOMEM, "no memory for a call of %s", method->member);
 	c->api = a;
 	c->method = method;
-	c->fd = -1;
+	c->fd = c->fd2 = -1;
 	c->key = key ? strdup(key) : NULL;
 	if (key && !c->key) {
 		call_free(c);

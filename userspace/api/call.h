@@ -45,7 +45,7 @@ struct call {
 	char **list;			/* "as" */
 	size_t n_list;
 	uint32_t u;
-	int fd;				/* "h", a duplicate; -1 none */
+	int fd, fd2;			/* first and second "h", duplicates; -1 none */
 	struct call_options o;
 	enum call_gate gate;
 	char *lacks;			/* the gate's: what is missing, in words */

@@ -12,6 +12,7 @@
 #include "job_api.h"
 #include "model.h"
 #include "provider_api.h"
+#include "provider_backup.h"
 
 #define EVENTS_MAX	100000u
 #define EVENTS_DEFAULT	100u
@@ -126,12 +127,17 @@ static void tell_provider(struct call *c, const char *type, const char *message_
 
 static int run_add_provider(struct call *c, struct backend *b, struct vmc_error *err)
 {
+	int (*add)(struct providers *ps, const char *name, const json_t *options, struct vmc_error *err);
 	json_t *options;
 	int rc;
 
-	if (strcmp(c->s[0], "kmip")) {
+	if (!strcmp(c->s[0], "kmip")) {
+		add = providers_add_kmip;
+	} else if (!strcmp(c->s[0], "native")) {
+		add = providers_add_native;
+	} else {
 		vmc_fail(err, VMC_ENOTSUP, "unknown kind of key provider '%s'", c->s[0]);
-		vmc_hint(err, "this vmcryptd knows: kmip");
+		vmc_hint(err, "this vmcryptd knows: kmip, native");
 		return VMC_ENOTSUP;
 	}
 	options = call_parse_object(c->s[2], "the options of AddProvider", err);
@@ -139,7 +145,7 @@ static int run_add_provider(struct call *c, struct backend *b, struct vmc_error 
 		return VMC_EINVAL;
 	rc = provider_refuse_secrets(options, err);
 	if (!rc)
-		rc = providers_add_kmip(b->ps, c->s[1], options, err);
+		rc = add(b->ps, c->s[1], options, err);
 	json_decref(options);
 	if (!rc)
 		tell_provider(c, "provider-added", VMC_MSG_PROVIDER_ADDED, c->s[1], "was added");
@@ -317,6 +323,8 @@ static const struct method manager_methods[] = {
 	METHOD("ListProviders", "read-key-servers", POOL_READ, NULL, NULL, LOOK_NOT, run_list_providers, 's'),
 	METHOD("AddProvider", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS,
 	  run_add_provider, 'p'),
+	METHOD("ImportProvider", "manage-key-servers", POOL_ACT, NULL, provider_import_options, LOOK_PROVIDERS,
+	  provider_run_import, 's'),
 	METHOD("RemoveProvider", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS,
 	  run_remove_provider, 0),
 	METHOD("SetDefaultProvider", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS,
@@ -386,6 +394,8 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("ListProviders", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AddProvider", SD_BUS_ARGS("s", kind, "s", name, "s", options),
 				SD_BUS_RESULT("o", object), call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ImportProvider", SD_BUS_ARGS("h", backup, "h", password, "a{sv}", options), JSON,
+				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("RemoveProvider", SD_BUS_ARGS("s", name), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("SetDefaultProvider", SD_BUS_ARGS("s", name), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListKeys", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),

@@ -12,9 +12,9 @@
 
 /* All options that any method takes; a string that was not given is NULL, and points into the message otherwise. */
 struct call_options {
-	const char *uuid, *provider, *path, *format, *dm_flags;
+	const char *uuid, *provider, *path, *format, *dm_flags, *key_id;
 	uint64_t home_size, size, rate;
-	bool from_headers, keep_source, destroy, force;
+	bool from_headers, keep_source, destroy, force, insecure_no_tpm;
 };
 
 struct option_spec {

@@ -2,16 +2,15 @@
 /* org.vmcrypt1.Provider: one cluster of key servers. */
 #include "provider_api.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../lib/events.h"
 #include "../lib/secmem.h"
 #include "call.h"
 #include "event_api.h"
+#include "fd_read.h"
 #include "model.h"
+#include "provider_backup.h"
 
 #define KEY_FILE_MAX	(16u << 10)	/* PEM of an RSA key of 16384 bits has 13 KiB */
 
@@ -103,36 +102,6 @@ static int run_trust(struct call *c, struct backend *b, struct vmc_error *err)
 	return rc;
 }
 
-/* A pipe could keep a worker waiting for ever: files only. */
-static int read_key(int fd, char **key, size_t *len, struct vmc_error *err)
-{
-	struct stat st;
-	ssize_t n = 0;
-
-	if (fstat(fd, &st))
-		return vmc_fail_errno(err, errno, "cannot look at the private key's file");
-	if (!S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > KEY_FILE_MAX) {
-		vmc_fail(err, VMC_EINVAL, "the private key must be a regular file of 1 to %u bytes",
-			 KEY_FILE_MAX);
-		vmc_hint(err, "give the PEM file itself, not a pipe");
-		return VMC_EINVAL;
-	}
-	*len = (size_t)st.st_size;
-	*key = secmem_alloc(*len + 1);
-	if (!*key)
-		return vmc_fail(err, VMC_ENOMEM, "no room in the secure heap for a private key of %zu bytes", *len);
-	for (size_t at = 0; at < *len; at += (size_t)n) {
-		n = pread(fd, *key + at, *len - at, (off_t)at);
-		if (n > 0)
-			continue;
-		secmem_free(*key, *len + 1);
-		*key = NULL;
-		return n ? vmc_fail_errno(err, errno, "cannot read the private key's file") :
-			   vmc_fail(err, VMC_EIO, "the private key's file became shorter while it was read");
-	}
-	return 0;
-}
-
 static int run_import(struct call *c, struct backend *b, struct vmc_error *err)
 {
 	json_t *args;
@@ -140,7 +109,7 @@ static int run_import(struct call *c, struct backend *b, struct vmc_error *err)
 	char *key = NULL;
 	int rc;
 
-	rc = read_key(c->fd, &key, &len, err);
+	rc = fd_read_secret(c->fd, "the private key", KEY_FILE_MAX, &key, &len, err);
 	if (rc)
 		return rc;
 	args = json_object();
@@ -159,6 +128,7 @@ static const struct method provider_methods[] = {
 	METHOD("Test", "read-key-servers", POOL_ACT, NULL, NULL, LOOK_NOT, run_test, 's'),
 	METHOD("Trust", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_trust, 's'),
 	METHOD("Import", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_import, 's'),
+	METHOD("Export", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, provider_run_export, 0),
 	{ 0 }
 };
 
@@ -178,6 +148,8 @@ static const sd_bus_vtable provider_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Trust", SD_BUS_ARGS("s", verb, "s", args), SD_BUS_RESULT("s", json),
 				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Import", SD_BUS_ARGS("s", pem, "h", key), SD_BUS_RESULT("s", json),
+				call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("h", password, "h", backup), SD_BUS_NO_RESULT,
 				call_dispatch, OPEN),
 	SD_BUS_VTABLE_END
 };

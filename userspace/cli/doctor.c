@@ -101,6 +101,21 @@ static void check_server(json_t *list, const char *check, const char *name, cons
 			  _("have the key server's side renew it"));
 }
 
+/* One without servers. Its warnings say themselves what to type. */
+static void check_native(json_t *list, const char *check, const json_t *report, bool reachable)
+{
+	const json_t *warning;
+	size_t i;
+
+	if (reachable)
+		finding_add(list, check, FIND_OK, "", "its keys can be derived");
+	else
+		finding_add(list, check, FIND_FAIL, json_string_value(json_object_get(report, "hint")) ?: "", "%s",
+			    json_string_value(json_object_get(report, "error")) ?: "?");
+	json_array_foreach(json_object_get(report, "warnings"), i, warning)
+		finding_add(list, check, FIND_WARN, "", "%s", json_string_value(warning) ?: "?");
+}
+
 static void check_provider(struct cli *c, json_t *list, const char *name)
 {
 	char check[96], fix[256];
@@ -114,6 +129,11 @@ static void check_provider(struct cli *c, json_t *list, const char *name)
 		return;
 	}
 	reachable = json_is_true(json_object_get(report, "reachable"));
+	if (json_is_string(json_object_get(report, "kind"))) {
+		check_native(list, check, report, reachable);
+		json_decref(report);
+		return;
+	}
 	if (reachable)
 		finding_add(list, check, FIND_OK, "", "answers");
 	json_array_foreach(json_object_get(report, "servers"), i, server)

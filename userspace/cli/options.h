@@ -34,6 +34,15 @@ enum opt_type {
 	  "refuse servers that speak only an older TLS (default 1.2)") \
 	X(DEFAULT, "default", TYPE_FLAG, "", \
 	  "make it the provider of new VMs that name none") \
+	X(INSECURE_NO_TPM, "insecure-no-tpm", TYPE_FLAG, "", \
+	  "leave the key derivation key unsealed in a file (0600): for hosts without a TPM") \
+	X(OUT, "out", TYPE_PATH, "FILE", "file to make; one that is there is not overwritten") \
+	X(PASSWORD_FILE, "password-file", TYPE_PATH, "FILE", \
+	  "take the password from the first line of FILE (default: ask at the terminal)") \
+	X(PASSWORD_FD, "password-fd", TYPE_TEXT, "N", \
+	  "take the password from the first line that comes from file descriptor N") \
+	X(KEY_ID, "key-id", TYPE_TEXT, "UUID", \
+	  "refuse a backup whose key id is another") \
 	X(FINGERPRINT, "fingerprint", TYPE_TEXT, "SHA256", \
 	  "trust the server certificate, or with spki: in front the public key, of this " \
 	  "fingerprint; may be done for each server") \

@@ -115,13 +115,23 @@ int verb_provider_add_kmip(struct cli *c)
 	return 0;
 }
 
+static void show_warnings(const struct cli *c, const json_t *report)
+{
+	const json_t *warning;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "warnings"), i, warning)
+		out_say(c, "Warning: %s", json_string_value(warning) ?: "?");
+}
+
 int verb_provider_list(struct cli *c)
 {
 	static const struct column cols[] = {
 		{ N_("NAME"), "name" }, { N_("KIND"), "kind" }, { N_("DEFAULT"), "default" },
 		{ N_("STATE"), "state" }, { N_("SERVERS"), "servers" },
 	};
-	json_t *list = NULL;
+	json_t *list = NULL, *p;
+	size_t i;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListProviders", "");
 
 	if (!r && c->json)
@@ -129,6 +139,9 @@ int verb_provider_list(struct cli *c)
 	else if (!r)
 		r = render_list(stdout, list, cols, ARRAY_SIZE(cols),
 				"there is no provider; 'vmcrypt provider add kmip NAME --server HOST' adds one");
+	if (!r && !c->json)
+		json_array_foreach(list, i, p)
+			show_warnings(c, p);
 	json_decref(list);
 	return r;
 }
@@ -146,6 +159,24 @@ int verb_provider_show(struct cli *c)
 	return r;
 }
 
+/* A provider without servers is whole, or its key cannot be had. */
+static int show_native_test(const struct cli *c, json_t *report)
+{
+	const char *error = json_string_value(json_object_get(report, "error"));
+	const char *hint = json_string_value(json_object_get(report, "hint"));
+
+	if (!error) {
+		out_say(c, "native key provider '%s' can derive its keys; state: %s", c->operands[0],
+			json_string_value(json_object_get(report, "state")) ?: "?");
+	} else {
+		out_say(c, "%s", error);
+		if (hint && *hint)
+			out_say(c, "Hint: %s", hint);
+	}
+	show_warnings(c, report);
+	return 0;
+}
+
 static int show_test(struct cli *c, json_t *report)
 {
 	static const struct column cols[] = {
@@ -153,10 +184,12 @@ static int show_test(struct cli *c, json_t *report)
 		{ N_("KMIP"), "version" }, { N_("VENDOR"), "vendor" },
 		{ N_("CERTIFICATE ENDS IN"), "cert_days_left" }, { N_("ERROR"), "error" },
 	};
-	json_t *client = json_object_get(report, "client_cert"), *warning;
-	size_t i;
+	const char *kind = json_string_value(json_object_get(report, "kind"));
+	json_t *client = json_object_get(report, "client_cert");
 	int r;
 
+	if (kind && !strcmp(kind, "native"))
+		return show_native_test(c, report);
 	r = render_list(stdout, json_object_get(report, "servers"), cols, ARRAY_SIZE(cols),
 			"the provider has no servers");
 	if (json_is_object(client)) {
@@ -166,8 +199,7 @@ static int show_test(struct cli *c, json_t *report)
 		out_say(c, "This host has no certificate yet. Next: vmcrypt provider trust %s csr > %s.csr",
 			c->operands[0], c->operands[0]);
 	}
-	json_array_foreach(json_object_get(report, "warnings"), i, warning)
-		out_say(c, "Warning: %s", json_string_value(warning) ?: "?");
+	show_warnings(c, report);
 	return r;
 }
 
@@ -194,7 +226,8 @@ int verb_provider_remove(struct cli *c)
 
 	if (r)
 		return r;
-	out_say(c, "provider '%s' removed; the keys on its servers are untouched", c->operands[0]);
+	out_say(c, "provider '%s' removed; keys on servers are untouched, a native provider comes back from its backup",
+		c->operands[0]);
 	out_done(c, "provider", c->operands[0]);
 	return 0;
 }

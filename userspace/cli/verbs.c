@@ -17,6 +17,23 @@ const struct verb verbs[] = {
 	  "host. All servers of one provider must hold the same keys. Next come the two "
 	  "directions of trust: 'provider trust NAME csr' and 'provider trust NAME pin'."),
 	  verb_provider_add_kmip },
+	{ "provider add native NAME", O(INSECURE_NO_TPM) | O(DEFAULT), 0,
+	  N_("add a key provider that needs no server: its keys are derived on this host"),
+	  N_("The key that they are derived from is sealed to this host's TPM. It makes no keys "
+	  "until 'provider export NAME --out FILE' has made a backup. Other hosts get the same "
+	  "provider by 'provider import FILE'."),
+	  verb_provider_add_native },
+	{ "provider export PROVIDER", O(OUT) | O(PASSWORD_FILE) | O(PASSWORD_FD), O(OUT),
+	  N_("back a native provider up into a file (PKCS#12) under a password"),
+	  N_("Whoever has the file and the password opens every VM of the provider; without them, "
+	  "its VMs are lost when this host is."),
+	  verb_provider_export },
+	{ "provider import FILE", O(PASSWORD_FILE) | O(PASSWORD_FD) | O(INSECURE_NO_TPM) | O(KEY_ID), 0,
+	  N_("bring a native provider to this host from its backup, or restore it"),
+	  N_("Where the provider is already, its key is sealed to the TPM anew, as is needed when the "
+	  "TPM or what it is sealed to has changed. A provider of the same name with another key is "
+	  "never replaced."),
+	  verb_provider_import },
 	{ "provider list", 0, 0, N_("list the key providers of this host"), NULL,
 	  verb_provider_list },
 	{ "provider show PROVIDER", 0, 0, N_("show one provider: servers, certificates, health"),
@@ -26,7 +43,7 @@ const struct verb verbs[] = {
 	{ "provider default PROVIDER", 0, 0, N_("make it the provider of new VMs that name none"),
 	  NULL, verb_provider_default },
 	{ "provider remove PROVIDER", 0, 0, N_("forget a provider and this host's credentials for it"),
-	  N_("The keys stay on the servers. VMs under them can be powered on while their keys "
+	  N_("The keys stay on the servers; those of a native provider come back only from its backup. VMs under them can be powered on while their keys "
 	  "are still cached, that is until the next reboot."), verb_provider_remove },
 	{ "provider trust PROVIDER csr", 0, 0,
 	  N_("make a private key on this host; print a certificate request for it"),

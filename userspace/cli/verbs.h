@@ -51,6 +51,10 @@ int verb_provider_show(struct cli *c);
 int verb_provider_test(struct cli *c);
 int verb_provider_remove(struct cli *c);
 int verb_provider_default(struct cli *c);
+/* provider_native.c */
+int verb_provider_add_native(struct cli *c);
+int verb_provider_export(struct cli *c);
+int verb_provider_import(struct cli *c);
 /* trust.c */
 int verb_trust_csr(struct cli *c);
 int verb_trust_self_signed(struct cli *c);

@@ -374,6 +374,47 @@ static void test_private_keys_come_as_files(void **state)
 	drop(bus_call(h->client, NULL, KMS, "Trust", "ss", "csr", ""));
 }
 
+static int memfd(const char *text)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	return fd;
+}
+
+/* Passwords and backups go in and out as open files, each to its place. */
+static void test_backups_of_providers(void **state)
+{
+	struct host *h = *state;
+	int backup = memfd("site-a"), password = memfd("a password"), out = memfd(""), pipes[2];
+	const char *text;
+	char back[16] = "";
+	sd_bus_message *r;
+
+	drop(bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "native", "kms", "{}"));
+	drop(bus_call(h->client, NULL, KMS, "Export", "hh", password, out));
+	assert_int_equal(pread(out, back, sizeof(back), 0), 10);
+	assert_string_equal(back, "a password");
+	r = bus_call(h->client, NULL, MANAGER, "ImportProvider", "hha{sv}", backup, password, 2, "insecure_no_tpm",
+		     "b", 1, "key_id", "s", "x");
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_string_equal(text, "{\"name\":\"site-a\",\"key_id\":\"x\",\"restored\":true}");
+	drop(r);
+	bus_call(h->client, "NotAuthentic", MANAGER, "ImportProvider", "hha{sv}", backup, backup, 0);
+	bus_call(h->client, "InvalidArgument", MANAGER, "ImportProvider", "hha{sv}", backup, password, 1, "x", "b", 1);
+	assert_false(pipe2(pipes, O_CLOEXEC));
+	bus_call(h->client, "InvalidArgument", KMS, "Export", "hh", pipes[0], out);
+	assert_contains(bus_error_text, "must be a regular file");
+	bus_call(h->client, "InvalidArgument", MANAGER, "ImportProvider", "hha{sv}", pipes[0], password, 0);
+	bus_call(h->client, "NotSupported", MANAGER, "AddProvider", "sss", "other", "x", "{}");
+	assert_contains(bus_error_text, "kmip, native");
+	close(pipes[0]);
+	close(pipes[1]);
+	close(backup);
+	close(password);
+	close(out);
+}
+
 /* ---- who may do what -------------------------------------------------- */
 
 static void test_nobody_without_polkit(void **state)
@@ -520,6 +561,7 @@ int main(void)
 		TEST(test_providers),
 		TEST(test_provider_in_use_stays),
 		TEST(test_private_keys_come_as_files),
+		TEST(test_backups_of_providers),
 		TEST(test_nobody_without_polkit),
 		TEST(test_nobody_with_polkit),
 		TEST(test_fetching_takes_register_vm),

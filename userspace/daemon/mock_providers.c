@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../keys/provider.h"
 
@@ -101,6 +102,33 @@ int providers_add_kmip(struct providers *ps, const char *name, const json_t *opt
 		return vmc_fail(err, VMC_EEXIST, "there is a key provider '%s' already", name);
 	snprintf(names[n_names++], sizeof(names[0]), "%s", name);
 	return 0;
+}
+
+int providers_add_native(struct providers *ps, const char *name, const json_t *options, struct vmc_error *err)
+{
+	return providers_add_kmip(ps, name, options, err);
+}
+
+/* Writes the password, so that a test sees that both files arrived, and which is which. */
+int providers_export(struct providers *ps, const char *name, const char *password, int fd, struct vmc_error *err)
+{
+	(void)ps;
+	if (find(name, err) < 0)
+		return VMC_ENOENT;
+	return write(fd, password, strlen(password)) < 0 ? VMC_EIO : 0;
+}
+
+int providers_import(struct providers *ps, const void *backup, size_t len, const char *password,
+		     const json_t *options, json_t **result, struct vmc_error *err)
+{
+	const char *key_id = json_string_value(json_object_get(options, "key_id"));
+
+	if (strcmp(password, "a password"))
+		return vmc_fail(err, VMC_EAUTH, "the password is wrong");
+	*result = json_pack("{s:s%, s:s, s:b}", "name", backup, (int)len, "key_id", key_id ? key_id : "", "restored",
+			    json_is_true(json_object_get(options, "insecure_no_tpm")));
+	return *result ? providers_add_kmip(ps, json_string_value(json_object_get(*result, "name")), NULL, err) :
+			 vmc_fail(err, VMC_ENOMEM, "out of memory");
 }
 
 /* Tells what it was given, so that a test sees that it arrived. */

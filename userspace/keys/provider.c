@@ -11,20 +11,23 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/inifile.h"
 #include "../lib/log.h"
 #include "../lib/secmem.h"
 #include "../lib/util.h"
-#include "cert.h"
 #include "kmip/cluster.h"
 #include "kmip/conf.h"
+#include "native/native.h"
 #include "registry.h"
 
 #define PROVIDERS_MAX	256
-#define DEFAULT_FILE	"default"
+
+static const struct provider_kind *const kinds[] = { &kmip_kind, &native_kind };
 
 /* What an object was made from; it is made anew when any of it changes. */
 static const char *const made_from[] = {
 	PROVIDER_CONF, CLIENT_KEY, CLIENT_CERT, CA_FILE, PIN_FILE, PASSWORD_FILE,
+	KDK_TPM_FILE, KDK_PLAIN_FILE,
 };
 
 struct file_mark {
@@ -191,25 +194,52 @@ static void sweep(const struct providers *ps)
 		closedir(d);
 }
 
-static bool has(const struct providers *ps, const char *name, const char *file)
-{
-	char path[PATH_MAX];
+/* ---- kinds ------------------------------------------------------------------------ */
 
-	return !registry_path(ps, name, file, path, NULL) && !access(path, F_OK);
+struct kind_reading {
+	const char *name;
+	char kind[32];
+};
+
+/* What else there is, is for the kind itself to read. */
+static int on_kind(const struct inifile_entry *e, void *data, struct vmc_error *err)
+{
+	struct kind_reading *r = data;
+
+	if (!strcmp(e->section, "provider") && !strcmp(e->name, "kind"))
+		return inifile_text(e, r->kind, sizeof(r->kind), err);
+	return 0;
+}
+
+int registry_kind(const struct providers *ps, const char *name, const struct provider_kind **kind,
+		  struct vmc_error *err)
+{
+	struct kind_reading r = { .kind = "kmip" };
+	char path[PATH_MAX];
+	int rc = registry_path(ps, name, PROVIDER_CONF, path, err);
+
+	*kind = NULL;
+	if (!rc)
+		rc = inifile_parse(path, on_kind, &r, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i]->name, r.kind))
+			*kind = kinds[i];
+	if (*kind)
+		return 0;
+	rc = vmc_fail(err, VMC_ENOTSUP, "%s: kind is '%s', this vmcrypt knows kmip and native", path, r.kind);
+	vmc_hint(err, "a newer vmcrypt may know it");
+	return rc;
 }
 
 void registry_lacks(const struct providers *ps, const char *name, char out[256])
 {
+	const struct provider_kind *kind;
+
 	out[0] = '\0';
-	if (!has(ps, name, CLIENT_KEY))
-		snprintf(out, 256, "needs a client certificate: vmcrypt provider trust %s csr (or self-signed)",
-			 name);
-	else if (!has(ps, name, CLIENT_CERT))
-		snprintf(out, 256, "needs a signed client certificate: have the request of 'vmcrypt provider trust %s csr' signed, then vmcrypt provider trust %s upload FILE",
-			 name, name);
-	else if (!has(ps, name, CA_FILE) && !has(ps, name, PIN_FILE))
-		snprintf(out, 256, "needs trust in its servers: vmcrypt provider trust %s show, then vmcrypt provider trust %s pin",
-			 name, name);
+	if (!registry_kind(ps, name, &kind, NULL))
+		kind->lacks(ps, name, out);
 }
 
 /* ---- open and close --------------------------------------------------------------------- */
@@ -313,11 +343,15 @@ static void entry_drop(struct providers *ps, const char *name)
 static int entry_make(struct providers *ps, const char *name, const struct file_mark *marks,
 		      struct provider_base **p, struct vmc_error *err)
 {
+	const struct provider_kind *kind;
 	struct provider_entry *e;
 	char dir[PATH_MAX], lacks[256];
 	int rc;
 
-	registry_lacks(ps, name, lacks);
+	rc = registry_kind(ps, name, &kind, err);
+	if (rc)
+		return rc;
+	kind->lacks(ps, name, lacks);
 	if (*lacks) {
 		rc = vmc_fail(err, VMC_ETRUST, "key provider '%s' %.*s", name,
 			      (int)strcspn(lacks, ":"), lacks);
@@ -330,7 +364,7 @@ static int entry_make(struct providers *ps, const char *name, const struct file_
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for provider '%s'", name);
-	rc = cluster_new(name, dir, &ps->cfg, &e->p, err);
+	rc = kind->make(name, dir, &ps->cfg, &e->p, err);
 	if (rc) {
 		free(e);
 		return rc;
@@ -427,49 +461,24 @@ void provider_put(struct provider *p)
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 
-static json_t *client_cert(const struct providers *ps, const char *name)
-{
-	char path[PATH_MAX], subject[CERT_NAME_MAX], until[32];
-	STACK_OF(X509) *chain;
-	X509 *x;
-	json_t *j;
-
-	if (registry_path(ps, name, CLIENT_CERT, path, NULL) || cert_chain_load(path, &chain, NULL))
-		return json_null();
-	x = sk_X509_value(chain, 0);
-	cert_subject(x, subject);
-	vmc_time_format(cert_not_after(x), until);
-	j = json_pack("{s:s, s:s, s:i}", "subject", subject, "not_after", until, "days_left",
-		      cert_days_left(x));
-	cert_chain_free(chain);
-	return j;
-}
-
-static json_t *server_list(const struct kmip_conf *c)
-{
-	json_t *a = json_array();
-
-	for (unsigned int i = 0; i < c->n_servers; i++)
-		json_array_append_new(a, json_sprintf(strchr(c->servers[i].host, ':') ? "[%s]:%d" : "%s:%d",
-						      c->servers[i].host, (int)c->servers[i].port));
-	return a;
-}
-
 static json_t *describe(const struct providers *ps, const char *name, bool is_default)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	char path[PATH_MAX], state[1024];
-	struct kmip_conf conf;
+	const struct provider_kind *kind;
+	json_t *o = NULL;
 
-	registry_lacks(ps, name, state);
-	if (registry_path(ps, name, PROVIDER_CONF, path, &err) ||
-	    kmip_conf_load(&conf, path, &ps->cfg, &err)) {
-		kmip_conf_defaults(&conf, &ps->cfg);
-		snprintf(state, sizeof(state), "cannot be used: %s", err.text);
+	if (registry_kind(ps, name, &kind, &err))
+		o = json_pack("{s:[], s:n, s:o}", "servers", "client_cert", "state",
+			      json_sprintf("cannot be used: %s", err.text));
+	else
+		o = kind->describe(ps, name);
+	if (json_object_set_new(o, "name", json_string(name)) |
+	    json_object_set_new(o, "kind", json_string(kind ? kind->name : "?")) |
+	    json_object_set_new(o, "default", json_boolean(is_default))) {
+		json_decref(o);
+		return NULL;
 	}
-	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:s}", "name", name, "kind", "kmip", "default",
-			 is_default, "servers", server_list(&conf), "client_cert",
-			 client_cert(ps, name), "state", *state ? state : "ready");
+	return o;
 }
 
 int providers_list(struct providers *ps, json_t **list, struct vmc_error *err)
@@ -562,7 +571,8 @@ int providers_remove(struct providers *ps, const char *name, struct vmc_error *e
 }
 
 /* The whole folder under another name first, so that a provider is there whole or not at all. */
-static int add_files(struct providers *ps, const char *name, const char *text, struct vmc_error *err)
+static int add_files(struct providers *ps, const char *name, const struct registry_file *files, size_t n,
+		     struct vmc_error *err)
 {
 	char fresh[PATH_MAX - 64], path[PATH_MAX];
 	int rc;
@@ -570,9 +580,10 @@ static int add_files(struct providers *ps, const char *name, const char *text, s
 	snprintf(fresh, sizeof(fresh), "%s/.new-%s", ps->dir, name);
 	remove_tree(fresh);
 	rc = fs_mkdirs(fresh, 0700, err);
-	snprintf(path, sizeof(path), "%s/%s", fresh, PROVIDER_CONF);
-	if (!rc)
-		rc = fs_replace(path, text, strlen(text), 0600, err);
+	for (size_t i = 0; !rc && i < n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", fresh, files[i].name);
+		rc = fs_replace(path, files[i].data, files[i].len, 0600, err);
+	}
 	if (!rc)
 		rc = registry_path(ps, name, "", path, err);
 	if (!rc)
@@ -582,25 +593,39 @@ static int add_files(struct providers *ps, const char *name, const char *text, s
 	return rc;
 }
 
-static int add(struct providers *ps, const char *name, const struct kmip_conf *conf,
-	       struct vmc_error *err)
+int registry_add(struct providers *ps, const char *name, const struct registry_file *files, size_t n,
+		 struct vmc_error *err)
 {
-	char *text, def[PROVIDER_NAME_MAX + 1];
-	int rc;
+	char def[PROVIDER_NAME_MAX + 1];
+	int rc = name_check(name, err);
 
+	if (rc)
+		return rc;
 	if (exists(ps, name)) {
 		rc = vmc_fail(err, VMC_EEXIST, "there is a key provider '%s' already", name);
 		vmc_hint(err, "vmcrypt provider show %s; the name is recorded in every VM that it encrypts, so two providers never share one",
 			 name);
 		return rc;
 	}
-	text = kmip_conf_text(conf, &ps->cfg);
-	if (!text)
-		return vmc_fail(err, VMC_ENOMEM, "no memory for provider '%s'", name);
-	rc = add_files(ps, name, text, err);
-	free(text);
+	rc = add_files(ps, name, files, n, err);
 	if (!rc && default_read(ps, def, NULL))
 		rc = default_write(ps, name, err);
+	return rc;
+}
+
+static int add_kmip(struct providers *ps, const char *name, const struct kmip_conf *conf,
+		    struct vmc_error *err)
+{
+	char *text = kmip_conf_text(conf, &ps->cfg);
+	struct registry_file file = { PROVIDER_CONF, text, text ? strlen(text) : 0 };
+	int rc;
+
+	if (!text)
+		return vmc_fail(err, VMC_ENOMEM, "no memory for provider '%s'", name);
+	pthread_mutex_lock(&ps->change);
+	rc = registry_add(ps, name, &file, 1, err);
+	pthread_mutex_unlock(&ps->change);
+	free(text);
 	return rc;
 }
 
@@ -619,8 +644,5 @@ int providers_add_kmip(struct providers *ps, const char *name, const json_t *opt
 	if (rc)
 		return rc;
 	vmc_uuid_format(&u, conf.installation);
-	pthread_mutex_lock(&ps->change);
-	rc = add(ps, name, &conf, err);
-	pthread_mutex_unlock(&ps->change);
-	return rc;
+	return add_kmip(ps, name, &conf, err);
 }

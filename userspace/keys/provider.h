@@ -40,7 +40,7 @@ void provider_keys_clear(struct provider_key *keys, size_t n);	/* wipes */
 struct provider;
 
 struct provider_ops {
-	const char *kind;		/* "kmip" */
+	const char *kind;		/* "kmip", "native" */
 	/* New active AES-256 key; @label is a human name for it on the server. */
 	int (*create)(struct provider *p, const char *label, char id[PROVIDER_KEY_ID_MAX + 1], struct vmc_error *err);
 	/* Material and state of @n keys, over few connections, batched where the server allows. */
@@ -52,7 +52,8 @@ struct provider_ops {
 	/* Revoke where needed, then destroy. */
 	int (*destroy)(struct provider *p, const char *id, struct vmc_error *err);
 	/* Talk to every server; the result is an object {reachable, servers:[{host,port,ok,error,latency_ms,version,
-	 * vendor,cert_subject,cert_not_after,cert_days_left,pinned}], client_cert:{subject,not_after,days_left}, warnings:[]}. */
+	 * vendor,cert_subject,cert_not_after,cert_days_left,pinned}], client_cert:{subject,not_after,days_left}, warnings:[]}.
+	 * A native provider has {kind, reachable, error?, hint?, warnings:[]} and what providers_list() says of it. */
 	int (*test)(struct provider *p, json_t **report, struct vmc_error *err);
 	void (*free)(struct provider *p);
 };
@@ -63,14 +64,16 @@ struct provider {
 };
 
 /* The set of configured providers: one folder each in CONFIG_DIR/providers/NAME/ with provider.conf (INI) and its
- * certificates; CONFIG_DIR/providers/default holds the default's name. */
+ * certificates or its KDK; CONFIG_DIR/providers/default holds the default's name. */
 struct providers;
 int providers_open(struct providers **ps, const struct vmc_config *cfg, struct vmc_error *err);
 void providers_close(struct providers *ps);
 /* Counted reference; drop with provider_put(). VMC_ENOENT names the providers there are. NULL name: the default. */
 int providers_get(struct providers *ps, const char *name, struct provider **p, struct vmc_error *err);
 void provider_put(struct provider *p);
-int providers_list(struct providers *ps, json_t **list, struct vmc_error *err);	/* [{name,kind,default,servers:[],client_cert:{}|null,state}] */
+int providers_list(struct providers *ps, json_t **list, struct vmc_error *err);	/* [{name,kind,default,servers:[],client_cert:{}|null,state}];
+	 * of a native provider also key_id, kdk ("tpm", "file"), created, backed_up?, warnings:[], and its state is
+	 * "Not backed up" or "Active" */
 int providers_set_default(struct providers *ps, const char *name, struct vmc_error *err);
 /* Cleared state of a provider whose files changed. */
 int providers_remove(struct providers *ps, const char *name, struct vmc_error *err);
@@ -84,5 +87,23 @@ int providers_remove(struct providers *ps, const char *name, struct vmc_error *e
 int providers_add_kmip(struct providers *ps, const char *name, const json_t *options, struct vmc_error *err);
 int providers_trust(struct providers *ps, const char *name, const char *verb, const json_t *args,
 		    json_t **result, struct vmc_error *err);
+
+/*
+ * Native providers: a key derivation key (KDK) on this host instead of servers.
+ * @options: {"insecure_no_tpm": bool}: leave the KDK unsealed in a file (mode
+ * 0600) instead of sealing it to this host's TPM, without which it is refused.
+ * A new one makes no keys until it was exported once.
+ */
+int providers_add_native(struct providers *ps, const char *name, const json_t *options, struct vmc_error *err);
+/* The backup under @password (secure heap) into the empty regular file @fd, durably. */
+int providers_export(struct providers *ps, const char *name, const char *password, int fd, struct vmc_error *err);
+/*
+ * The provider of a backup, on this host; over the one that is there, whose KDK
+ * it must be, it seals that anew. VMC_EEXIST: the name is another provider's.
+ * @options: "insecure_no_tpm" as above, "key_id" that the backup must have.
+ * @result: {name, key_id, restored: bool}.
+ */
+int providers_import(struct providers *ps, const void *backup, size_t len, const char *password,
+		     const json_t *options, json_t **result, struct vmc_error *err);
 
 #endif

@@ -9,10 +9,23 @@
 
 #include "provider.h"
 
+#define DEFAULT_FILE	"default"	/* CONFIG_DIR/providers/default */
+
 /* Every kind of provider begins with this; ops->free is called when the last reference goes. */
 struct provider_base {
 	struct provider p;
 	atomic_uint refs;
+};
+
+/* What a kind of provider brings along. */
+struct provider_kind {
+	const char *name;		/* as provider.conf has it */
+	/* See registry_lacks(). */
+	void (*lacks)(const struct providers *ps, const char *name, char out[256]);
+	int (*make)(const char *name, const char *dir, const struct vmc_config *cfg, struct provider_base **p,
+		    struct vmc_error *err);
+	/* An object for providers_list() with servers, client_cert, state and what else there is to say. */
+	json_t *(*describe)(const struct providers *ps, const char *name);
 };
 
 struct providers {
@@ -36,6 +49,22 @@ int registry_path(const struct providers *ps, const char *name, const char *file
 		  struct vmc_error *err);
 /* The folder of a provider that exists; VMC_ENOENT names those there are. */
 int registry_find(struct providers *ps, const char *name, struct vmc_error *err);
+
+/* The kind that its provider.conf names. VMC_ENOTSUP: one that this vmcrypt does not know. */
+int registry_kind(const struct providers *ps, const char *name, const struct provider_kind **kind,
+		  struct vmc_error *err);
+
+/*
+ * A new provider of these files; it is there whole, or not at all. The first
+ * one becomes the default. Under ps->change. VMC_EEXIST.
+ */
+struct registry_file {
+	const char *name;
+	const void *data;
+	size_t len;
+};
+int registry_add(struct providers *ps, const char *name, const struct registry_file *files, size_t n,
+		 struct vmc_error *err);
 
 /*
  * What a provider still lacks, in words for people, or an empty text when it

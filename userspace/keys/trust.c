@@ -13,6 +13,7 @@
 #include "../lib/fs.h"
 #include "../lib/util.h"
 #include "cert.h"
+#include "kmip/cluster.h"
 #include "kmip/conf.h"
 #include "kmip/tls.h"
 #include "registry.h"
@@ -413,6 +414,19 @@ static const struct {
 	{ "pin", verb_pin },
 };
 
+static int must_be_kmip(const struct providers *ps, const char *name, struct vmc_error *err)
+{
+	const struct provider_kind *kind;
+	int rc = registry_kind(ps, name, &kind, err);
+
+	if (rc || kind == &kmip_kind)
+		return rc;
+	rc = vmc_fail(err, VMC_ENOTSUP, "key provider '%s' is of the kind %s: it has no servers to trust", name,
+		      kind->name);
+	vmc_hint(err, "vmcrypt provider show %s", name);
+	return rc;
+}
+
 int providers_trust(struct providers *ps, const char *name, const char *verb, const json_t *args,
 		    json_t **result, struct vmc_error *err)
 {
@@ -427,6 +441,8 @@ int providers_trust(struct providers *ps, const char *name, const char *verb, co
 		return vmc_fail(err, VMC_EINVAL, "'%.40s' is not a verb of trust: csr, self-signed, upload, import, show, pin",
 				verb);
 	rc = registry_find(ps, name, err);
+	if (!rc)
+		rc = must_be_kmip(ps, name, err);
 	if (!rc)
 		rc = paths(&t, err);
 	if (rc)

@@ -10,6 +10,8 @@
 #include "../registry.h"
 #include "conf.h"
 
+extern const struct provider_kind kmip_kind;
+
 /* @dir holds the provider's files. The result has one reference. */
 int cluster_new(const char *name, const char *dir, const struct vmc_config *cfg,
 		struct provider_base **out, struct vmc_error *err);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* "vmcrypt provider add native", "export" and "import": key providers without a server. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/i18n.h"
+#include "../lib/util.h"
+#include "bus.h"
+#include "out.h"
+#include "password.h"
+#include "pem.h"
+#include "provider.h"
+#include "verbs.h"
+
+int verb_provider_add_native(struct cli *c)
+{
+	bool no_tpm = args_has(&c->args, OPT_INSECURE_NO_TPM);
+	const char *name = c->operands[0];
+	int r;
+
+	r = bus_method(c, BUS_ROOT, IFACE_MANAGER, "AddProvider", "sss", "native", name,
+		       no_tpm ? "{\"insecure_no_tpm\":true}" : "{}");
+	if (!r && args_has(&c->args, OPT_DEFAULT))
+		r = bus_method(c, BUS_ROOT, IFACE_MANAGER, "SetDefaultProvider", "s", name);
+	if (r)
+		return r;
+	out_say(c, "native key provider '%s' added; it makes no keys until it is backed up", name);
+	if (no_tpm)
+		out_say(c, "Warning: its KDK is not sealed to a TPM: whoever gets this host's disk opens its VMs");
+	out_say(c, "Next: vmcrypt provider export %s --out %s.p12   (and keep the file off this host)", name, name);
+	out_done(c, "provider", name);
+	return 0;
+}
+
+/* ---- export -------------------------------------------------------------------------- */
+
+/* The folder of a new file is synced too: the provider is counted as backed up from here on. */
+static int sync_folder(const char *path, struct vmc_error *err)
+{
+	VMC_CLEANUP(free_string) char *copy = strdup(path);
+	int r = 0, fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd < 0 || fsync(fd))
+		r = vmc_fail_errno(err, errno, "cannot sync the folder of '%s'", path);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int export_to(struct cli *c, const char *file, int password, int out)
+{
+	VMC_CLEANUP(free_string) char *path = NULL;
+	int r = bus_provider_path(c, c->operands[0], &path);
+
+	if (!r)
+		r = sync_folder(file, &c->err);
+	if (!r)
+		r = provider_fail(c, c->operands[0],
+				  bus_method(c, path, IFACE_PROVIDER, "Export", "hh", password, out));
+	return r;
+}
+
+static int make_file(const char *file, struct vmc_error *err)
+{
+	int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0) {
+		vmc_fail_errno(err, errno, "cannot make '%s'", file);
+		if (err->code == VMC_EEXIST)
+			vmc_hint(err, "a backup is never overwritten; give the name of a new file");
+	}
+	return fd;
+}
+
+int verb_provider_export(struct cli *c)
+{
+	const char *file = cli_value(c, OPT_OUT);
+	int password, out, r;
+
+	out = make_file(file, &c->err);
+	if (out < 0)
+		return c->err.code;
+	r = password_get(c, _("Password for the backup"), true, &password);
+	if (!r) {
+		r = export_to(c, file, password, out);
+		close(password);
+	}
+	close(out);
+	if (r) {
+		unlink(file);
+		return r;
+	}
+	out_say(c, "key provider '%s' is backed up in '%s'", c->operands[0], file);
+	out_say(c, "Keep the file and its password apart, and both off this host: together they open every VM of the provider, and without them its VMs are lost with this host");
+	out_done(c, "file", file);
+	return 0;
+}
+
+/* ---- import ------------------------------------------------------------------------------ */
+
+static int send_import(struct cli *c, int backup, int password, json_t **result)
+{
+	sd_bus_message *m = NULL, *reply = NULL;
+	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "ImportProvider");
+
+	if (r)
+		return r;
+	r = sd_bus_message_append(m, "hh", backup, password);
+	options_begin(m, &r);
+	options_bool(m, &r, "insecure_no_tpm", args_has(&c->args, OPT_INSECURE_NO_TPM));
+	options_string(m, &r, "key_id", cli_value(c, OPT_KEY_ID));
+	options_end(m, &r);
+	if (r < 0) {
+		sd_bus_message_unref(m);
+		return bus_fail(c, r, "write the call of ImportProvider");
+	}
+	r = bus_call(c, m, &reply);
+	if (!r)
+		r = bus_reply_json(c, reply, result);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static void show_import(const struct cli *c, const json_t *result)
+{
+	const char *name = json_string_value(json_object_get(result, "name")) ?: "?";
+	const char *id = json_string_value(json_object_get(result, "key_id")) ?: "?";
+
+	if (json_is_true(json_object_get(result, "restored")))
+		out_say(c, "key provider '%s' (key id %s) is restored", name, id);
+	else
+		out_say(c, "key provider '%s' (key id %s) is on this host now: its VMs can be registered", name,
+			id);
+}
+
+int verb_provider_import(struct cli *c)
+{
+	json_t *result = NULL;
+	int backup, password, r;
+
+	r = pem_open(c->operands[0], &backup, &c->err);
+	if (r)
+		return r;
+	r = password_get(c, _("Password of the backup"), false, &password);
+	if (!r) {
+		r = send_import(c, backup, password, &result);
+		close(password);
+	}
+	close(backup);
+	if (r)
+		return r;
+	if (c->json)
+		out_json(result);
+	else
+		show_import(c, result);
+	json_decref(result);
+	return 0;
+}
