@@ -69,7 +69,7 @@ int bus_error(struct cli *c, const sd_bus_error *e)
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 	    sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
 	    !strncmp(name, "org.freedesktop.DBus.Error.Spawn.", 33) ||
-	    sd_bus_error_has_name(e, "org.freedesktop.systemd1.NoSuchUnit"))
+	    !strncmp(name, "org.freedesktop.systemd1.", 25))
 		return no_daemon(c);
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||
 	    sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))

@@ -31,7 +31,7 @@
 #define SHORT_MS	30000
 #define INCOMING_MS	60000	/* from the announcement of a migration to the start that it is about */
 /* libvirt cuts messages at 1,023 bytes, and puts the hook's command line in front. */
-#define MESSAGE_MAX	640
+#define MESSAGE_MAX	600
 
 struct hook {
 	struct cli *c;
@@ -336,39 +336,22 @@ static int power_on(struct hook *h)
 }
 
 /*
- * QEMU runs as a user of its own and has to get at what is its own in the home
- * volume: it may pass through the folders, but not list them.
+ * QEMU and swtpm run as users of their own and have to get at what is theirs in
+ * the home volume: they may pass through its folders, but not list them.
  */
-static int open_way(struct hook *h, const char *home, const char *path)
-{
-	char dir[PATH_MAX];
-	struct stat st;
-	size_t i;
-
-	for (i = strlen(home); path[i]; i++) {
-		if (path[i] != '/' || i >= sizeof(dir))
-			continue;
-		memcpy(dir, path, i);
-		dir[i] = '\0';
-		if (lstat(dir, &st) || !S_ISDIR(st.st_mode))
-			return 0;
-		if ((st.st_mode & 0111) != 0111 && chmod(dir, (st.st_mode & 07777) | 0111))
-			return vmc_fail_errno(&h->c->err, errno, "cannot open the way to '%s'", path);
-	}
-	return 0;
-}
-
 static int open_ways(struct hook *h)
 {
+	static const char *const folders[] = { "nvram", "tpm", "save" };
 	const char *home = text_of(h->show, "mount");
-	size_t i, len = strlen(home);
-	int r = 0;
+	char path[PATH_MAX];
+	size_t i;
 
-	for (i = 0; len && i < h->d.n_paths && !r; i++)
-		if (!strncmp(h->d.paths[i], home, len) && h->d.paths[i][len] == '/' &&
-		    !strstr(h->d.paths[i], "/../"))
-			r = open_way(h, home, h->d.paths[i]);
-	return r;
+	for (i = 0; *home && i < ARRAY_SIZE(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", home, folders[i]);
+		if (chmod(path, 0711) && errno != ENOENT)
+			return vmc_fail_errno(&h->c->err, errno, "cannot let QEMU pass through '%s'", path);
+	}
+	return 0;
 }
 
 /*
