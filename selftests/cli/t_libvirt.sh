@@ -146,3 +146,25 @@ expect "hook: a disk that the VM does not have" 4 '' "*names the disk 'nosuch', 
 hook "$(domain x "$web1" /srv/vm/web1-root.img)" prepare begin
 expect "hook: the container instead of the disk" 1 '' "*the encrypted container of the volume 'root'*Hint: *vmcrypt-$web1-root*"
 stop_mock
+
+# the script that libvirt calls, once vmcrypt was removed and once with it
+script()
+{
+	printf '%s' "$2" > domain.xml
+	timeout -k 5 30 "./hook-$1" "${@:3}" - > out 2> err < domain.xml
+	rc=$?
+	out=$(cat out)
+	err=$(cat err)
+}
+
+sed "s#@BINDIR@#$work/nowhere#" "$top/packaging/libvirt/qemu.d/vmcrypt" > hook-without
+sed "s#@BINDIR@#$(dirname "$cli")#" "$top/packaging/libvirt/qemu.d/vmcrypt" > hook-with
+chmod +x hook-without hook-with
+script without "$plain" plain prepare begin
+expect "hook script: without vmcrypt a plain domain passes" 0 '' ''
+script without "$web" web prepare begin
+expect "hook script: an encrypted one does not" 1 '' '*is not there*Hint: install vmcrypt again'
+script without "$web" web release end
+expect "hook script: what has ended has ended" 0 '' ''
+script with "$web" --json prepare begin
+expect "hook script: a domain may be called as an option is" 10 '' '*vmcryptd is not running*'
