@@ -52,6 +52,37 @@ static void unmount_all(void)
 		fclose(f);
 }
 
+static bool is_suspended(const char *name)
+{
+	char command[256], state[16] = "";
+	FILE *f;
+
+	snprintf(command, sizeof(command), "dmsetup info -c --noheadings -o suspended '%s'", name);
+	f = popen(command, "re");
+	if (f && !fgets(state, sizeof(state), f))
+		state[0] = '\0';
+	if (f)
+		pclose(f);
+	return !strncmp(state, "Suspended", 9);
+}
+
+/* What waits in a suspended mapping is lost when a host goes down; here it must not wait for ever. */
+static void drop_waiting(void)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	char command[256], **names;
+	size_t i, n;
+
+	must(dm_list("vmcrypt-", &names, &n, &err), &err);
+	for (i = 0; i < n; i++) {
+		snprintf(command, sizeof(command), "dmsetup wipe_table --noflush '%s'", names[i]);
+		if (is_suspended(names[i]) && system(command))
+			abort();
+		free(names[i]);
+	}
+	free(names);
+}
+
 static void close_all(void)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
@@ -89,6 +120,7 @@ void platform_reboot(void)
 	if (held >= 0)
 		close(held);
 	held = -1;
+	drop_waiting();
 	unmount_all();
 	close_all();
 	forget_keys();

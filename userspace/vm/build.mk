@@ -4,7 +4,7 @@
 # only the key providers and the crash points stay mocks. They run in lab hosts,
 # see ../selftests/vm.
 
-VM_LAB		:= manager_test recrypt_test crash_test
+VM_LAB		:= manager_test recrypt_test states_test crash_test
 VM_LAB_OBJECTS	:= $(foreach m,host provider world crashpoint,$(BUILD)/vm/mock_$(m).o) \
 		   $(BUILD)/selftests/vm/lab_platform.o
 VM_LAB_PROGRAMS	:= $(VM_LAB:%=$(BUILD)/selftests/vm/%)

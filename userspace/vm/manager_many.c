@@ -18,6 +18,7 @@ struct item {
 	char id[VMC_UUID_STR];		/* of its VM; "" while not known */
 	char name[BUNDLE_NAME_MAX + 1];
 	bool header;
+	json_t *keks;			/* of the volumes that were found, when it is from headers */
 	bool registered;
 	struct vmc_error err;
 };
@@ -32,8 +33,10 @@ static void many_clear(struct many *x)
 {
 	size_t i;
 
-	for (i = 0; i < x->n; i++)
+	for (i = 0; i < x->n; i++) {
 		free(x->items[i].path);
+		json_decref(x->items[i].keks);
+	}
 	free(x->items);
 	keys_clear(&x->keys);
 }
@@ -102,11 +105,16 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 		return 0;
 	vmc_uuid_format(&h.token.vm, id);
 	r = keys_add(&x->keys, h.token.kek_id, err);
-	if (r || find_vm(x, id))
-		return r;
-	r = add_item(x, path, true, &item, err);
-	if (!r)
+	item = find_vm(x, id);
+	if (!r && !item) {
+		r = add_item(x, path, true, &item, err);
+		if (r)
+			return r;
 		memcpy(item->id, id, sizeof(id));
+		item->keks = json_array();
+	}
+	if (!r && json_array_append_new(item->keks, json_string(h.token.kek_id)))
+		r = vmc_fail(err, VMC_ENOMEM, "out of memory");
 	return r;
 }
 
@@ -175,25 +183,26 @@ static int add_locked(struct vmm *m, struct many *x, struct vmc_error *err)
 /* ---- registering ------------------------------------------------------------------ */
 
 /* Its keys were asked for with all others: not once more, a server that does not answer costs its deadline each time. */
-static int header_keys(const struct many *x, const char *path, struct vmc_error *err)
+static int header_keys(const struct many *x, const struct item *item, struct vmc_error *err)
 {
 	const struct kek_need *need;
-	struct luks_header h;
-	int r;
+	json_t *kek;
+	size_t i;
 
-	r = luks_read(path, &h, err);
-	if (r)
-		return r;
-	need = keys_find(&x->keys, h.token.kek_id);
-	if (need && need->code && err)
+	json_array_foreach(item->keks, i, kek) {
+		need = keys_find(&x->keys, json_string_value(kek));
+		if (!need || !need->code)
+			continue;
 		*err = need->err;
-	return need ? need->code : 0;
+		return need->code;
+	}
+	return 0;
 }
 
 /* One that is registered has a bundle: that counts. */
 static int from_volume(struct vmm *m, const struct many *x, struct item *item, char id[VMC_UUID_STR])
 {
-	int r = header_keys(x, item->path, &item->err);
+	int r = header_keys(x, item, &item->err);
 
 	if (r)
 		return r;
