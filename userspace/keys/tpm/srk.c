@@ -123,6 +123,8 @@ static int pin_write(const struct tpm *t, const struct pin *p, struct vmc_error 
 	n = snprintf(text, sizeof(text), "{\"srk\": \"%s\", \"ek\": \"%s\"}\n", srk, ek);
 	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(t->pin, '/') - t->pin), t->pin);
 	rc = fs_mkdirs(dir, 0700, err);
+	if (!rc)
+		rc = fs_remove_temps(dir, err);
 	return rc ? rc : fs_replace(t->pin, text, (size_t)n, 0600, err);
 }
 
