@@ -70,7 +70,7 @@ fi
 
 # Privileges that a role may be given before there is a method that asks for them.
 {
-	printf '%s\n' acknowledge-alarm clone decrypt migrate register-host
+	printf '%s\n' clone decrypt migrate register-host
 	sed -n 's/.*METHOD("[A-Za-z]*", "\([a-z-]*\)".*/\1/p' "$tree"/userspace/api/*_api.c
 	sed -n 's/.*"org\.vmcrypt1\.\([a-z-]*\)".*/\1/p' "$tree"/userspace/api/auth.[ch] "$tree"/userspace/api/gate.h
 } | sort -u >"$work/needed"

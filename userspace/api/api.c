@@ -80,6 +80,7 @@ void api_stop(struct api *a)
 	for (int i = 0; i < POOL_N; i++)
 		pool_free(a->pools[i]);
 	mailbox_free(a->box);
+	json_decref(a->health);
 	auth_free(a->auth);
 	hints_free(a->hints);
 	events_free(a->events);

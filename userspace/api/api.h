@@ -7,6 +7,7 @@
 #ifndef VMC_API_API_H
 #define VMC_API_API_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -38,6 +39,9 @@ struct api {
 	struct jobs *jobs;
 	struct events *events;
 	struct hints *hints;
+
+	/* What the last check of providers and keys saw, with its "time" and "ms"; NULL when there was none. */
+	json_t *health;
 
 	struct backend *backend;	/* NULL until it is open, and while it changes */
 	unsigned int users;		/* calls that use it, */

@@ -258,7 +258,7 @@ static int submit(struct call *c, struct vmc_error *err)
 	}
 	if (c->method->note)
 		c->method->note(c);
-	if (c->method->fetches && c->msg && !auth_trusted(auth_sender_uid(a->auth, c->msg)))
+	if (c->method->fetches && c->msg && !auth_trusted(c->uid))
 		c->gate = GATE_LOOK;
 	if (c->method->job) {
 		rc = bus_job_begin(c, &c->job, err);
@@ -365,6 +365,8 @@ static int read_arguments(struct call *c, sd_bus_message *m, struct vmc_error *e
 			r = read_fd(c, m);
 		} else if (t == 'u') {
 			r = sd_bus_message_read_basic(m, 'u', &c->u);
+		} else if (t == 'b') {
+			r = sd_bus_message_read_basic(m, 'b', &c->b);
 		} else {
 			r = n < ARRAY_SIZE(c->s) ? sd_bus_message_read_basic(m, 's', &c->s[n++]) : -E2BIG;
 		}
@@ -389,6 +391,7 @@ static int make_call(struct api *a, const struct method *method, const char *key
 	c->api = a;
 	c->method = method;
 	c->fd = c->fd2 = -1;
+	c->uid = (uid_t)-1;
 	c->key = key ? strdup(key) : NULL;
 	if (key && !c->key) {
 		call_free(c);
@@ -416,6 +419,7 @@ static int dispatch(struct object *o, sd_bus_message *m, locale_t locale, sd_bus
 		goto fail;
 	c->msg = sd_bus_message_ref(m);
 	c->locale = locale;
+	c->uid = auth_sender_uid(o->api->auth, m);
 	rc = read_arguments(c, m, &err);
 	if (!rc)
 		rc = submit(c, &err);

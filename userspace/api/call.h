@@ -45,6 +45,8 @@ struct call {
 	char **list;			/* "as" */
 	size_t n_list;
 	uint32_t u;
+	int b;				/* "b" */
+	uid_t uid;			/* of the caller; the daemon's own calls: (uid_t)-1 */
 	int fd, fd2;			/* first and second "h", duplicates; -1 none */
 	struct call_options o;
 	enum call_gate gate;

@@ -32,6 +32,7 @@ struct news {
 	struct events *ev;
 	bool quiet;		/* no signal of its own: properties tell */
 	char vm[VMC_UUID_STR];
+	char alarm[32];		/* id, when it is about one */
 	char *type, *text, *json;
 };
 
@@ -49,6 +50,7 @@ static int level_of(const struct vmm_event *e)
 {
 	static const char *const bad[] = {
 		VMM_EV_VM_LOCKED, VMM_EV_BUNDLE_ALTERED, VMM_EV_KEY_ORPHANED, VMM_EV_JOB_FAILED,
+		VMM_EV_DISK_KEY_MISSING, VMM_EV_ALARM_RAISED,
 		"module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
 	};
 	const char *reason = member(e->details, "reason", NULL);
@@ -65,7 +67,7 @@ static int level_of(const struct vmm_event *e)
 static void to_journal(const struct vmm_event *e)
 {
 	const char *result = member(e->details, "result", NULL);
-	struct log_field f[8];
+	struct log_field f[10];
 	size_t n = 0;
 
 #define FIELD(name_, value_) do {				\
@@ -75,11 +77,13 @@ static void to_journal(const struct vmm_event *e)
 			n++;					\
 	} while (0)
 	FIELD("VM", e->vm);
-	FIELD("VM_NAME", member(e->details, "name", NULL));
+	FIELD("VM_NAME", e->vm_name ? e->vm_name : member(e->details, "name", NULL));
 	FIELD("DISK", member(e->details, "disk", "volume"));
 	FIELD("KEY_ID", member(e->details, "key", "kek"));
 	FIELD("PROVIDER", member(e->details, "provider", NULL));
 	FIELD("JOB", member(e->details, "job", NULL));
+	FIELD("CAUSE", member(e->details, "cause", NULL));
+	FIELD("REMEDY", member(e->details, "remedy", "hint"));
 	FIELD("RESULT", result ? result : level_of(e) == LOG_INFO ? "ok" : "failed");
 #undef FIELD
 	f[n].name = f[n].value = NULL;
@@ -100,17 +104,22 @@ static void news_free(struct news *n)
 static void deliver_alarm(struct api *a, const struct news *n)
 {
 	static const char prefix[] = "alarm-";
-	const char *state = n->type + sizeof(prefix) - 1, *id;
-	json_t *alarm;
+	const char *state = n->type + sizeof(prefix) - 1;
+	json_t *event, *alarm;
+	char *text;
 
 	if (strncmp(n->type, prefix, sizeof(prefix) - 1))
 		return;
-	alarm = json_loads(n->json, 0, NULL);
-	id = json_string_value(json_object_get(alarm, "id"));
-	sd_bus_emit_signal(a->bus, API_PATH, "org.vmcrypt1.Manager", "Alarm", "sss", state, id ? id : "", n->json);
-	json_decref(alarm);
+	event = json_loads(n->json, 0, NULL);
+	alarm = json_object_get(event, "details");
+	text = alarm ? json_dumps(alarm, JSON_COMPACT) : NULL;
+	json_decref(event);
+	if (!text)
+		return;
+	sd_bus_emit_signal(a->bus, API_PATH, "org.vmcrypt1.Manager", "Alarm", "sss", state, n->alarm, text);
 	if (a->alarm)
-		a->alarm(a, state, n->json, a->hook_data);
+		a->alarm(a, state, text, a->hook_data);
+	free(text);
 }
 
 static void deliver(struct mail *m)
@@ -131,9 +140,28 @@ static void deliver(struct mail *m)
 	news_free(n);
 }
 
+/* As ListEvents has it. */
+static char *event_json(const struct vmm_event *e, const char *valid_text)
+{
+	char now[32], *text;
+	json_t *o;
+
+	vmc_time_format(vmc_time(), now);
+	o = json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s?}", "id", (json_int_t)e->id, "time", now, "type", e->type,
+		      "message_id", e->message_id, "vm", e->vm, "vm_name", e->vm_name);
+	json_object_set_new(o, "text", json_string(valid_text));
+	json_object_set(o, "details", (json_t *)e->details);
+	if (!e->details)
+		json_object_set_new(o, "details", json_object());
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
 static struct news *make_news(struct events *ev, const struct vmm_event *e)
 {
 	struct news *n = calloc(1, sizeof(*n));
+	const char *id;
 
 	if (!n)
 		return NULL;
@@ -141,14 +169,18 @@ static struct news *make_news(struct events *ev, const struct vmm_event *e)
 	n->ev = ev;
 	n->quiet = !strcmp(e->type, VMM_EV_VM_CHANGED);
 	snprintf(n->vm, sizeof(n->vm), "%s", e->vm ? e->vm : "");
+	id = member(e->details, "id", NULL);
+	snprintf(n->alarm, sizeof(n->alarm), "%s", id ? id : "");
 	n->type = strdup(e->type);
 	n->text = strdup(e->text ? e->text : "");
-	n->json = e->details ? json_dumps(e->details, JSON_COMPACT) : strdup("{}");
-	if (!n->type || !n->text || !n->json) {
+	if (n->text) {
+		utf8_make_valid(n->text);
+		n->json = event_json(e, n->text);
+	}
+	if (!n->type || !n->json) {
 		news_free(n);
 		return NULL;
 	}
-	utf8_make_valid(n->text);
 	return n;
 }
 

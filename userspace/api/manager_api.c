@@ -6,38 +6,50 @@
 
 #include "../lib/events.h"
 #include "../lib/version.h"
+#include "alarm_api.h"
 #include "call.h"
 #include "event_api.h"
 #include "hints.h"
 #include "job_api.h"
+#include "metrics_api.h"
 #include "model.h"
 #include "provider_api.h"
 #include "provider_backup.h"
 
-#define EVENTS_MAX	100000u
-#define EVENTS_DEFAULT	100u
-
 /* ---- the host --------------------------------------------------------- */
 
-static json_t *describe_module(struct backend *b)
+json_t *describe_module(struct backend *b)
 {
 	struct vmk_info i;
 
 	if (!b->k || vmk_info(b->k, &i, NULL))
 		return json_pack("{s:b, s:s, s:s}", "loaded", 0, "error", b->no_module.text,
 				 "hint", b->no_module.hint);
-	return json_pack("{s:b, s:s, s:i, s:s, s:i, s:i, s:i, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
+	return json_pack("{s:b, s:s, s:i, s:s, s:i, s:i, s:i, s:i, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
 		"loaded", 1, "version", i.module_version, "protocol", (int)i.protocol_version,
-		"wrap_cipher", i.wrap_cipher, "keks", (int)i.keks, "vms", (int)i.vms, "deks", (int)i.deks,
+		"wrap_cipher", i.wrap_cipher, "keks", (int)i.keks, "max_keks", (int)i.max_keks, "vms", (int)i.vms, "deks", (int)i.deks,
 		"stats", "wraps", (json_int_t)i.stats.wraps, "loads", (json_int_t)i.stats.loads,
 		"rewraps", (json_int_t)i.stats.rewraps, "macs", (json_int_t)i.stats.macs,
 		"auth_failures", (json_int_t)i.stats.auth_failures,
 		"lease_ends", (json_int_t)i.stats.lease_ends);
 }
 
+/* Name, kind and state: the rest is for those who may see key servers (ListProviders). */
+static json_t *providers_in_short(const json_t *list)
+{
+	json_t *out = json_array(), *p;
+	size_t i;
+
+	json_array_foreach(list, i, p)
+		json_array_append_new(out, json_pack("{s:O*, s:O*, s:O*, s:O*}", "name", json_object_get(p, "name"),
+			"kind", json_object_get(p, "kind"), "default", json_object_get(p, "default"),
+			"state", json_object_get(p, "state")));
+	return out;
+}
+
 static int run_describe(struct call *c, struct backend *b, struct vmc_error *err)
 {
-	json_t *vms = vmm_list(b->m, err), *providers = NULL, *keys, *jobs, *o;
+	json_t *vms = vmm_list(b->m, err), *providers = NULL, *keys, *jobs, *alarms, *o;
 	int rc;
 
 	if (!vms)
@@ -49,14 +61,18 @@ static int run_describe(struct call *c, struct backend *b, struct vmc_error *err
 	}
 	keys = vmm_key_list(b->m, NULL);
 	jobs = vmm_jobs_pending(b->m, NULL);
-	o = json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s}", "version", VMC_VERSION,
+	alarms = vmm_alarms(b->m, false, NULL);
+	o = json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:I, s:O?, s:s, s:s}", "version", VMC_VERSION,
 		      "module", describe_module(b), "vms", (json_int_t)json_array_size(vms),
-		      "providers", providers, "keys", (json_int_t)json_array_size(keys),
+		      "providers", providers_in_short(providers), "keys", (json_int_t)json_array_size(keys),
 		      "jobs_pending", (json_int_t)json_array_size(jobs),
+		      "alarms", (json_int_t)json_array_size(alarms), "health", c->noted,
 		      "config_dir", b->cfg.config_dir, "state_dir", b->cfg.state_dir);
 	json_decref(vms);
+	json_decref(providers);
 	json_decref(keys);
 	json_decref(jobs);
+	json_decref(alarms);
 	return call_answer_json(c, o, err);
 }
 
@@ -286,15 +302,14 @@ static int run_abandon_job(struct call *c, struct backend *b, struct vmc_error *
 	return vmm_job_abandon(b->m, c->s[0], err);
 }
 
-static int run_list_events(struct call *c, struct backend *b, struct vmc_error *err)
+static int run_get_metrics(struct call *c, struct backend *b, struct vmc_error *err)
 {
-	json_t *o;
+	return metrics_collect(b, c->noted, &c->text, err);
+}
 
-	if (c->u > EVENTS_MAX)
-		return vmc_fail(err, VMC_EINVAL, "limit %u: it must be from 1 to %u, or 0 for %u", c->u,
-				EVENTS_MAX, EVENTS_DEFAULT);
-	o = vmm_events(b->m, c->u ? c->u : EVENTS_DEFAULT, err);
-	return o ? call_answer_json(c, o, err) : err->code;
+static void note_health(struct call *c)
+{
+	c->noted = health_copy(c->api);
 }
 
 /* ---- tables ----------------------------------------------------------- */
@@ -310,7 +325,7 @@ static const struct option_spec remove_key_options[] = {
 };
 
 static const struct method manager_methods[] = {
-	METHOD("Describe", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's'),
+	METHOD("Describe", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_describe, 's', .note = note_health),
 	METHOD("ListVMs", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_vms, 's'),
 	METHOD("GetVM", "read", POOL_READ, NULL, NULL, LOOK_VM, run_get_vm, 'o'),
 	METHOD("CreateVM", "encrypt-new", POOL_ACT, "vm-create", create_vm_options, LOOK_VM,
@@ -336,7 +351,10 @@ static const struct method manager_methods[] = {
 	METHOD("ListJobs", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_jobs, 's', .note = note_jobs),
 	METHOD("AbandonJob", "cancel-job", POOL_ACT, NULL, NULL, LOOK_ALL_VMS, run_abandon_job, 0,
 	  .note = note_jobs),
-	METHOD("ListEvents", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_events, 's'),
+	METHOD("ListEvents", "read", POOL_READ, NULL, list_events_options, LOOK_NOT, run_list_events, 's'),
+	METHOD("ListAlarms", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_alarms, 's'),
+	METHOD("AcknowledgeAlarm", "acknowledge-alarm", POOL_ACT, NULL, NULL, LOOK_NOT, run_acknowledge_alarm, 0),
+	METHOD("GetMetrics", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_get_metrics, 's', .note = note_health),
 	{ 0 }
 };
 
@@ -403,7 +421,10 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("RemoveKey", SD_BUS_ARGS("s", id, "a{sv}", options), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AbandonJob", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
-	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit, "a{sv}", options), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ListAlarms", SD_BUS_ARGS("b", history), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("AcknowledgeAlarm", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), call_dispatch, OPEN),
 	SD_BUS_SIGNAL_WITH_ARGS("Alarm", SD_BUS_ARGS("s", state, "s", id, "s", json), 0),
 	SD_BUS_METHOD_WITH_ARGS("SetHints", SD_BUS_ARGS("a{ss}", hints), NONE, hints_method, OPEN),
 	SD_BUS_SIGNAL_WITH_ARGS("Event", SD_BUS_ARGS("s", type, "s", vm, "s", text, "s", json), 0),

@@ -6,6 +6,8 @@
 #include "api.h"
 
 extern const struct interface manager_interface;
+/* In a worker: the kernel module, {loaded, ...}. */
+json_t *describe_module(struct backend *b);
 int manager_api_add(struct api *a, struct vmc_error *err);
 
 #endif

@@ -76,6 +76,9 @@ static void vm_free(struct vm_object *v)
 	free(v->power);
 	free(v->key_state);
 	free(v->provider);
+	free(v->crypto_state);
+	free(v->shows_as);
+	free(v->cause);
 	free(v);
 }
 
@@ -154,9 +157,13 @@ static struct vm_object *vm_from_json(struct api *a, const json_t *o)
 	v->power = copy_member(o, "power");
 	v->key_state = copy_member(o, "key_state");
 	v->provider = copy_member(o, "provider");
+	v->crypto_state = copy_member(o, "crypto_state");
+	v->shows_as = copy_member(o, "shows_as");
+	v->cause = copy_member(o, "cause");
+	v->alarms = (uint32_t)json_integer_value(json_object_get(o, "alarms"));
 	v->disks = calloc(json_array_size(disks) + 1, sizeof(v->disks[0]));
 	if (!v->self.key || !v->path || !v->name || !v->bundle || !v->power || !v->key_state ||
-	    !v->provider || !v->disks)
+	    !v->provider || !v->crypto_state || !v->shows_as || !v->cause || !v->disks)
 		goto fail;
 	json_array_foreach(disks, i, disk) {
 		v->disks[v->n_disks] = disk_from_json(a, uuid, disk);
@@ -434,6 +441,10 @@ static void vm_emit_diff(struct model *m, const struct vm_object *old, const str
 		note(&c, strcmp(old->power, new->power), "Power");
 		note(&c, strcmp(old->key_state, new->key_state), "KeyState");
 		note(&c, strcmp(old->provider, new->provider), "Provider");
+		note(&c, strcmp(old->crypto_state, new->crypto_state), "CryptoState");
+		note(&c, strcmp(old->shows_as, new->shows_as), "ShowsAs");
+		note(&c, strcmp(old->cause, new->cause), "Cause");
+		note(&c, old->alarms != new->alarms, "Alarms");
 		emit_changes(m, new->path, "org.vmcrypt1.VM", &c);
 	}
 	disks_emit_diff(m, old, new);

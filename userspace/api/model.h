@@ -25,7 +25,8 @@ struct disk_object {
 struct vm_object {
 	struct object self;
 	char *path;
-	char *name, *bundle, *power, *key_state, *provider;
+	char *name, *bundle, *power, *key_state, *provider, *crypto_state, *shows_as, *cause;
+	uint32_t alarms;
 	struct disk_object **disks;	/* sorted by path */
 	size_t n_disks;
 };

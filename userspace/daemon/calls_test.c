@@ -148,7 +148,7 @@ static void test_answers_and_errors(void **state)
 	bus_call(h->client, "Exists", MANAGER, "CreateVM", "ssa{sv}", "web", "/vms", 0);
 	bus_call(h->client, "InvalidArgument", MANAGER, "CreateVM", "ssa{sv}", "a", "/vms", 1, "sze", "t", UINT64_C(1));
 	assert_contains(bus_error_text, "'sze'");
-	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "u", 4000000000u);
+	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "ua{sv}", 4000000000u, 0);
 	bus_call(h->client, "KeyMissing", MANAGER, "ShowKey", "s", "kms/9");
 	/* A text with bytes that the bus would refuse is answered all the same. */
 	bus_call(h->client, "Busy", VM(vm), "CloseDisk", "s", "x");
@@ -161,6 +161,55 @@ static void test_answers_and_errors(void **state)
 	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
 	assert_string_equal(text, "{\"n\":2,\"provider\":\"p\"}");
 	drop(r);
+	free(vm);
+}
+
+/* ---- alarms, events, figures ------------------------------------------ */
+
+static void assert_answer(sd_bus_message *r, const char *want)
+{
+	const char *text;
+
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_contains(text, want);
+	drop(r);
+}
+
+static void test_events(void **state)
+{
+	struct host *h = *state;
+
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListEvents", "ua{sv}", 7u, 0), "[{\"limit\":7}]");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListEvents", "ua{sv}", 2u, 1, "vm", "s", "a"),
+		      "[{\"id\":2499},{\"id\":2497}]");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListEvents", "ua{sv}", 2u, 2, "vm", "s", "b", "after", "t",
+			       UINT64_C(5)), "[{\"id\":6},{\"id\":8}]");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListEvents", "ua{sv}", 2u, 1, "vm", "s", "none"), "[]");
+	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "ua{sv}", 2u, 1, "after", "t", UINT64_MAX);
+}
+
+static void test_alarms(void **state)
+{
+	struct host *h = *state;
+	char *vm = make_vm(h->client, "loud");
+
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListAlarms", "b", 0), "[]");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListAlarms", "b", 1), "\"id\":\"a1\"");
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOn", NULL));
+	assert_answer(bus_call(h->client, NULL, MANAGER, "ListAlarms", "b", 0), "\"id\":\"a1\"");
+	bus_call(h->client, "NotFound", MANAGER, "AcknowledgeAlarm", "s", "a2");
+	drop(bus_call(h->client, NULL, MANAGER, "AcknowledgeAlarm", "s", "a1"));
+	drop(bus_call(h->client, NULL, MANAGER, "AcknowledgeAlarm", "s", ""));
+	free(vm);
+}
+
+static void test_metrics(void **state)
+{
+	struct host *h = *state;
+	char *vm = make_vm(h->client, "loud");
+
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOn", NULL));
+	assert_answer(bus_call(h->client, NULL, MANAGER, "GetMetrics", NULL), "vmcrypt_alarms{type=\"vm-locked\"} 1\n");
 	free(vm);
 }
 
@@ -553,6 +602,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_objects_follow_calls),
 		TEST(test_answers_and_errors),
+		TEST(test_events),
+		TEST(test_alarms),
+		TEST(test_metrics),
 		TEST(test_job_tells_how_far_it_is),
 		TEST(test_cancel),
 		TEST(test_copies_hold_nothing_up),

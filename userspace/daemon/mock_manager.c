@@ -53,13 +53,18 @@ static void emit(struct vmm *m, const char *type, const char *message_id, const 
 	m->fn(&e, m->data);
 }
 
+static json_t *make_alarm(const char *id, const char *name)
+{
+	return json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:s, s:s, s:[{s:s}, {s:s}], s:s, s:n, s:n}",
+			 "id", "a1", "type", "vm-locked", "severity", "critical", "entity", "kind", "vm",
+			 "id", id, "name", name, "cause", "kms-error", "text", "VM is locked", "remedy",
+			 "vmcrypt vm unlock", "keys", "id", "kms/1", "id", "kms/2", "raised",
+			 "2026-01-01T00:00:00Z", "cleared", "acknowledged");
+}
+
 static void emit_alarm(struct vmm *m, const char *type, const char *id, const char *name)
 {
-	json_t *alarm = json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:s, s:s, s:[{s:s}, {s:s}], s:s, s:n, s:n}",
-				  "id", "a1", "type", "vm-locked", "severity", "critical", "entity", "kind", "vm",
-				  "id", id, "name", name, "cause", "kms-error", "text", "VM is locked", "remedy",
-				  "vmcrypt vm unlock", "keys", "id", "kms/1", "id", "kms/2", "raised",
-				  "2026-01-01T00:00:00Z", "cleared", "acknowledged");
+	json_t *alarm = make_alarm(id, name);
 	struct vmm_event e = {
 		.type = type, .message_id = VMC_MSG_VM_LOCKED, .vm = id, .text = "an alarm", .details = alarm,
 	};
@@ -437,6 +442,40 @@ int vmm_key_remove(struct vmm *m, const char *id, bool destroy, bool force, stru
 {
 	(void)m;
 	return force ? 0 : vmc_fail(err, VMC_EBUSY, "key '%s' is in use%s", id, destroy ? ", not destroyed" : "");
+}
+
+json_t *vmm_alarms(struct vmm *m, bool history, struct vmc_error *err)
+{
+	json_t *list = json_array();
+
+	(void)err;
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->n; i++)
+		if (!strncmp(m->vms[i].name, "loud", 4) && (m->vms[i].on || history))
+			json_array_append_new(list, make_alarm(m->vms[i].id, m->vms[i].name));
+	pthread_mutex_unlock(&m->lock);
+	return list;
+}
+
+int vmm_alarm_acknowledge(struct vmm *m, const char *id, const char *who, struct vmc_error *err)
+{
+	if (id && strcmp(id, "a1"))
+		return vmc_fail(err, VMC_ENOENT, "no alarm '%s' is raised", id);
+	emit_alarm(m, "alarm-acknowledged", who, id ? id : "all");
+	return 0;
+}
+
+/* There are 2500 events, of VM "a" and VM "b" in turn. */
+json_t *vmm_events_since(struct vmm *m, int64_t after, unsigned int limit, const struct vmm_event_filter *f,
+			 struct vmc_error *err)
+{
+	json_t *list = json_array();
+
+	(void)m, (void)err;
+	for (int64_t id = after + 1; id <= 2500 && json_array_size(list) < limit; id++)
+		if (!f->vm || !strcmp(f->vm, id % 2 ? "a" : "b"))
+			json_array_append_new(list, json_pack("{s:I}", "id", (json_int_t)id));
+	return list;
 }
 
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err)

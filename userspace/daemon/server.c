@@ -30,6 +30,7 @@
 #include "../lib/version.h"
 #include "backend.h"
 #include "hooks.h"
+#include "metrics_file.h"
 #include "module_watch.h"
 #include "resume.h"
 
@@ -47,6 +48,7 @@ struct server {
 	struct module_watch *watch;
 	struct resume *resume;
 	struct hooks *hooks;
+	struct metrics_file *metrics;
 	sd_event_source *kernel_events, *deadline;
 	/* the backend is to be opened anew */
 	bool wanted, changing, ready, reloading, had_module;
@@ -192,6 +194,7 @@ static void change_done(struct pool_task *t, bool ran)
 	if (!s->change_rc)
 		s->cfg = s->new_cfg;
 	hooks_configure(s->hooks, &s->cfg);
+	metrics_file_configure(s->metrics, &s->cfg);
 	api_attach(&s->api, s->new);
 	s->new = NULL;
 	listen_to_kernel(s);
@@ -282,6 +285,7 @@ static void on_alarm(struct api *a, const char *state, const char *alarm, void *
 
 	(void)a;
 	hooks_alarm(s->hooks, state, alarm);
+	metrics_file_poke(s->metrics);
 }
 
 static unsigned int stop_seconds(const struct server *s)
@@ -507,6 +511,8 @@ static int begin(struct server *s, struct vmc_error *err)
 	if (!rc)
 		rc = hooks_new(&s->hooks, &s->api, err);
 	if (!rc)
+		rc = metrics_file_new(&s->metrics, &s->api, err);
+	if (!rc)
 		rc = module_watch_new(&s->watch, s->event, on_module, s, err);
 	/* The name first: opening the manager mends what a crash left, and two must not. */
 	if (!rc)
@@ -518,6 +524,7 @@ static void end(struct server *s)
 {
 	module_watch_free(s->watch);
 	resume_free(s->resume);
+	metrics_file_free(s->metrics);
 	sd_event_source_disable_unref(s->kernel_events);
 	sd_event_source_disable_unref(s->deadline);
 	backend_close(s->api.backend);	/* may have last words, for the mailbox */

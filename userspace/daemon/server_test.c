@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "../lib/fs.h"
 #include "../lib/util.h"
 
 static bool get_flag(sd_bus *bus, const char *name)
@@ -269,6 +272,58 @@ static void test_pending_job_goes_on(void **state)
 	assert_int_equal(host_stop(h), 0);
 }
 
+static int on_metrics_failed(sd_bus_message *m, void *data, sd_bus_error *e)
+{
+	const char *type;
+
+	(void)e;
+	assert_true(sd_bus_message_read(m, "s", &type) >= 0);
+	*(bool *)data |= !strcmp(type, "metrics-failed");
+	return 0;
+}
+
+static void wait_for_file(struct host *h, const char *name, const char *want)
+{
+	uint64_t until = vmc_now_ms() + HOST_TIMEOUT_US / 1000;
+	char *text = NULL;
+
+	for (;;) {
+		if (!fs_read(test_path(h->dir, name), 1 << 20, &text, NULL, NULL) && strstr(text, want))
+			break;
+		if (vmc_now_ms() >= until)
+			fail_msg("'%s' is not in %s, but: %s", want, name, text ? text : "nothing");
+		free(text);
+		text = NULL;
+		bus_wait(h->client, NULL, 20000);
+	}
+	free(text);
+}
+
+static void test_metrics_are_written(void **state)
+{
+	struct host *h = *state;
+	bool failed = false;
+	char conf[600], *vm;
+
+	assert_false(mkdir(test_path(h->dir, "node"), 0700));
+	snprintf(conf, sizeof(conf), "[metrics]\nfile = %s\ninterval = 3600\n", test_path(h->dir, "node/vmcrypt.prom"));
+	host_touch(h, "vmcrypt.conf", conf);
+	assert_true(sd_bus_match_signal(h->client, NULL, NULL, "/org/vmcrypt1", "org.vmcrypt1.Manager",
+					"Event", on_metrics_failed, &failed) >= 0);
+	host_start(h);
+	wait_for_file(h, "node/vmcrypt.prom", "vmcrypt_alarms{type=\"vm-locked\"} 0\n");
+	/* an alarm does not wait for the hour to be over */
+	vm = make_vm(h->client, "loud");
+	sd_bus_message_unref(bus_call(h->client, NULL, vm, "org.vmcrypt1.VM", "PowerOn", NULL));
+	wait_for_file(h, "node/vmcrypt.prom", "vmcrypt_alarms{type=\"vm-locked\"} 1\n");
+	host_remove(h, "node/vmcrypt.prom");
+	assert_false(rmdir(test_path(h->dir, "node")));
+	sd_bus_message_unref(bus_call(h->client, NULL, vm, "org.vmcrypt1.VM", "PowerOff", NULL));
+	bus_wait(h->client, &failed, 0);
+	assert_int_equal(host_stop(h), 0);
+	free(vm);
+}
+
 static void test_bus_lost_is_a_failure(void **state)
 {
 	struct host *h = *state;
@@ -294,6 +349,7 @@ int main(void)
 		TEST(test_end_has_a_deadline),
 		TEST(test_jobs_that_wait_are_refused_at_the_end),
 		TEST(test_pending_job_goes_on),
+		TEST(test_metrics_are_written),
 		TEST(test_bus_lost_is_a_failure),
 	};
 
