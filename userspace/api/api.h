@@ -55,6 +55,8 @@ struct api {
 	void (*resume_failed)(struct api *a, const struct vmc_error *err, void *data);
 	/* An alarm was "raised", "cleared" or "acknowledged"; @alarm is the object as text. */
 	void (*alarm)(struct api *a, const char *state, const char *alarm, void *data);
+	/* Providers or keys are not as they were. */
+	void (*poke)(struct api *a, void *data);
 	void *hook_data;
 };
 

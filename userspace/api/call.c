@@ -166,6 +166,8 @@ static void call_done(struct pool_task *t, bool ran)
 	answer(c);
 	a->long_users -= !!c->job;
 	a->users--;
+	if (c->poke && a->poke)
+		a->poke(a, a->hook_data);
 	call_free(c);
 	if (a->ended)
 		a->ended(a, a->hook_data);

@@ -54,6 +54,7 @@ struct call {
 	json_t *noted;			/* by method.note */
 	char *resume;			/* id of the pending job to go on with */
 	/* out */
+	bool poke;			/* providers or keys are not as they were: have them checked soon */
 	char *text;			/* JSON, or a device */
 	int rc;
 	struct vmc_error err;
@@ -102,6 +103,11 @@ void call_refuse(struct call *c);
 void call_release_held(struct api *a);
 void call_refuse_held(struct api *a);
 
+/* For run(): see call.poke. */
+static inline void call_poke(struct call *c)
+{
+	c->poke = true;
+}
 /* For run(): the answer's text is @json, which is consumed. */
 int call_answer_json(struct call *c, json_t *json, struct vmc_error *err);
 /* JSON from an argument called @what: one object, no member twice. NULL and @err filled in otherwise. */

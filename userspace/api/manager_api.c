@@ -113,6 +113,29 @@ static int run_unlock_vms(struct call *c, struct backend *b, struct vmc_error *e
 	return rc ? rc : call_answer_json(c, o, err);
 }
 
+static int run_register_many(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	json_t *o = NULL;
+	int rc = vmm_register_many(b->m, c->s[0], c->o.from_headers, c->progress, &o, err);
+
+	return rc ? rc : call_answer_json(c, o, err);
+}
+
+static int run_health(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	json_t *o = NULL;
+	int rc = vmm_health(b->m, &o, err);
+
+	return rc ? rc : call_answer_json(c, o, err);
+}
+
+static int run_forecast(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	json_t *o = vmm_forecast(b->m, err);
+
+	return o ? call_answer_json(c, o, err) : err->code;
+}
+
 static int run_recrypt_shallow(struct call *c, struct backend *b, struct vmc_error *err)
 {
 	json_t *o = NULL;
@@ -163,6 +186,8 @@ static int run_add_provider(struct call *c, struct backend *b, struct vmc_error 
 	if (!rc)
 		rc = add(b->ps, c->s[1], options, err);
 	json_decref(options);
+	if (!rc)
+		call_poke(c);
 	if (!rc)
 		tell_provider(c, "provider-added", VMC_MSG_PROVIDER_ADDED, c->s[1], "was added");
 	return rc;
@@ -216,6 +241,8 @@ static int run_remove_provider(struct call *c, struct backend *b, struct vmc_err
 
 	if (!rc)
 		rc = providers_remove(b->ps, c->s[0], err);
+	if (!rc)
+		call_poke(c);
 	if (!rc)
 		tell_provider(c, "provider-removed", VMC_MSG_PROVIDER_REMOVED, c->s[0], "was removed");
 	return rc;
@@ -333,6 +360,10 @@ static const struct method manager_methods[] = {
 	METHOD("RegisterVM", "register-vm", POOL_ACT, NULL, register_vm_options, LOOK_VM,
 	  run_register_vm, 'i'),
 	METHOD("UnlockVMs", "register-vm", POOL_ACT, "unlock", NULL, LOOK_ALL_VMS, run_unlock_vms, 's'),
+	METHOD("RegisterMany", "register-vm", POOL_ACT, "register-many", register_vm_options, LOOK_ALL_VMS,
+	  run_register_many, 's'),
+	METHOD("Health", "read-key-servers", POOL_ACT, "health", NULL, LOOK_ALL_VMS, run_health, 's'),
+	METHOD("Forecast", "read", POOL_ACT, "forecast", NULL, LOOK_NOT, run_forecast, 's'),
 	METHOD("RecryptShallow", "recrypt", POOL_COPY, "recrypt-shallow", recrypt_options, LOOK_ALL_VMS,
 	  run_recrypt_shallow, 's'),
 	METHOD("ListProviders", "read-key-servers", POOL_READ, NULL, NULL, LOOK_NOT, run_list_providers, 's'),
@@ -407,6 +438,10 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("RegisterVM", SD_BUS_ARGS("s", path, "a{sv}", options),
 				SD_BUS_RESULT("s", id, "o", object), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("UnlockVMs", SD_BUS_ARGS("as", vms), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("RegisterMany", SD_BUS_ARGS("s", directory, "a{sv}", options), JSON,
+				call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Health", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Forecast", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("RecryptShallow", SD_BUS_ARGS("as", vms, "a{sv}", options), JSON,
 				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListProviders", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),

@@ -74,6 +74,7 @@ static int trust(struct call *c, struct backend *b, const char *verb, const json
 	if (rc)
 		return rc;
 	if (strcmp(verb, "show")) {
+		call_poke(c);
 		d = json_pack("{s:s, s:s}", "provider", c->key, "verb", verb);
 		event_tell(c->api, "provider-trust", VMC_MSG_PROVIDER_TRUST, NULL, d,
 			   "trust of key provider '%s' was changed: %s", c->key, verb);

@@ -35,6 +35,11 @@ static int run_power_off(struct call *c, struct backend *b, struct vmc_error *er
 	return vmm_power_off(b->m, c->vm, err);
 }
 
+static int run_lock(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	return vmm_lock(b->m, c->vm, c->b, c->progress, err);
+}
+
 static void disk_of(const struct call *c, struct vmm_disk *d)
 {
 	*d = (struct vmm_disk) {
@@ -106,6 +111,7 @@ static const struct method vm_methods[] = {
 	METHOD("Reload", "power", POOL_ACT, NULL, NULL, LOOK_VM, run_reload, 0, .fetches = true),
 	METHOD("PowerOn", "power", POOL_ACT, "power-on", NULL, LOOK_VM, run_power_on, 's', .fetches = true),
 	METHOD("PowerOff", "power", POOL_ACT, NULL, NULL, LOOK_VM, run_power_off, 0),
+	METHOD("Lock", "register-vm", POOL_ACT, "lock", NULL, LOOK_VM, run_lock, 0),
 	METHOD("CreateDisk", "add-disk", POOL_ACT, "disk-create", create_disk_options, LOOK_VM,
 	  run_create_disk, 0),
 	METHOD("EncryptDisk", "encrypt", POOL_COPY, "disk-encrypt", encrypt_disk_options, LOOK_VM,
@@ -141,6 +147,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("PowerOn", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("PowerOff", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Lock", SD_BUS_ARGS("b", now), SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("CreateDisk", SD_BUS_ARGS("s", name, "a{sv}", options),
 				SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("EncryptDisk", SD_BUS_ARGS("s", name, "s", source, "a{sv}", options),

@@ -203,6 +203,23 @@ static void test_alarms(void **state)
 	free(vm);
 }
 
+static void test_lock_and_many(void **state)
+{
+	struct host *h = *state;
+	char *vm = make_vm(h->client, "web");
+
+	drop(bus_call(h->client, NULL, VM(vm), "PowerOn", NULL));
+	drop(bus_call(h->client, NULL, VM(vm), "Lock", "b", 1));
+	assert_property(h->client, VM(vm), "Power", "on");
+	drop(bus_call(h->client, NULL, VM(vm), "Lock", "b", 0));
+	assert_property(h->client, VM(vm), "Power", "off");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "RegisterMany", "sa{sv}", "/srv", 1, "from_headers", "b", 1),
+		      "{\"name\":\"/srv\",\"ok\":true}");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "Health", NULL), "\"providers\":[{\"name\":\"kms\"");
+	assert_answer(bus_call(h->client, NULL, MANAGER, "Forecast", NULL), "\"ok\":1");
+	free(vm);
+}
+
 static void test_metrics(void **state)
 {
 	struct host *h = *state;
@@ -605,6 +622,7 @@ int main(void)
 		TEST(test_events),
 		TEST(test_alarms),
 		TEST(test_metrics),
+		TEST(test_lock_and_many),
 		TEST(test_job_tells_how_far_it_is),
 		TEST(test_cancel),
 		TEST(test_copies_hold_nothing_up),

@@ -29,6 +29,7 @@
 #include "../lib/util.h"
 #include "../lib/version.h"
 #include "backend.h"
+#include "health.h"
 #include "hooks.h"
 #include "metrics_file.h"
 #include "module_watch.h"
@@ -47,6 +48,7 @@ struct server {
 	struct api api;
 	struct module_watch *watch;
 	struct resume *resume;
+	struct health *health;
 	struct hooks *hooks;
 	struct metrics_file *metrics;
 	sd_event_source *kernel_events, *deadline;
@@ -195,6 +197,7 @@ static void change_done(struct pool_task *t, bool ran)
 		s->cfg = s->new_cfg;
 	hooks_configure(s->hooks, &s->cfg);
 	metrics_file_configure(s->metrics, &s->cfg);
+	health_configure(s->health, &s->cfg);
 	api_attach(&s->api, s->new);
 	s->new = NULL;
 	listen_to_kernel(s);
@@ -258,7 +261,8 @@ static void on_module(bool there, void *data)
 
 static void try_finish(struct server *s)
 {
-	if (s->stopping && !s->changing && api_idle(&s->api) && hooks_idle(s->hooks))
+	if (s->stopping && !s->changing && api_idle(&s->api) && health_idle(s->health) &&
+	    hooks_idle(s->hooks))
 		sd_event_exit(s->event, s->status);
 }
 
@@ -285,6 +289,21 @@ static void on_alarm(struct api *a, const char *state, const char *alarm, void *
 
 	(void)a;
 	hooks_alarm(s->hooks, state, alarm);
+	metrics_file_poke(s->metrics);
+}
+
+static void on_poke(struct api *a, void *data)
+{
+	struct server *s = data;
+
+	(void)a;
+	health_poke(s->health);
+}
+
+static void on_checked(void *data)
+{
+	struct server *s = data;
+
 	metrics_file_poke(s->metrics);
 }
 
@@ -321,6 +340,7 @@ static void stop(struct server *s, int status)
 	if (s->api.backend)
 		vmm_shutdown(s->api.backend->m);
 	api_quiesce(&s->api);
+	health_stop(s->health);
 	hooks_stop(s->hooks);
 	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC,
 				       stop_seconds(s) * USEC, 0, on_deadline, s);
@@ -506,8 +526,11 @@ static int begin(struct server *s, struct vmc_error *err)
 	s->api.ended = on_ended;
 	s->api.resume_failed = on_resume_failed;
 	s->api.alarm = on_alarm;
+	s->api.poke = on_poke;
 	s->api.hook_data = s;
 	rc = resume_new(&s->resume, &s->api, err);
+	if (!rc)
+		rc = health_new(&s->health, &s->api, on_checked, s, err);
 	if (!rc)
 		rc = hooks_new(&s->hooks, &s->api, err);
 	if (!rc)
@@ -524,13 +547,15 @@ static void end(struct server *s)
 {
 	module_watch_free(s->watch);
 	resume_free(s->resume);
-	metrics_file_free(s->metrics);
 	sd_event_source_disable_unref(s->kernel_events);
 	sd_event_source_disable_unref(s->deadline);
 	backend_close(s->api.backend);	/* may have last words, for the mailbox */
 	s->api.backend = NULL;
-	mailbox_drain(s->api.box);	/* what they set off needs the hooks */
+	mailbox_drain(s->api.box);	/* what they set off needs these */
 	s->api.alarm = NULL;
+	s->api.poke = NULL;
+	health_free(s->health);
+	metrics_file_free(s->metrics);
 	hooks_free(s->hooks);
 	api_stop(&s->api);
 	if (s->bus) {

@@ -324,6 +324,53 @@ static void test_metrics_are_written(void **state)
 	free(vm);
 }
 
+static int checks(struct host *h)
+{
+	char *text = NULL;
+	int n;
+
+	if (fs_read(test_path(h->dir, "state/checks"), 64, &text, NULL, NULL))
+		return 0;
+	n = atoi(text);
+	free(text);
+	return n;
+}
+
+static void wait_for_checks(struct host *h, int want)
+{
+	uint64_t until = vmc_now_ms() + HOST_TIMEOUT_US / 1000;
+
+	while (checks(h) < want) {
+		assert_true(vmc_now_ms() < until);
+		bus_wait(h->client, NULL, 20000);
+	}
+}
+
+static void test_health_is_checked(void **state)
+{
+	struct host *h = *state;
+	sd_bus_message *r;
+	const char *text;
+	int n;
+
+	host_touch(h, "vmcrypt.conf", "[health]\ninterval = 3600\nretry = 1\n");
+	host_start(h);
+	wait_for_checks(h, 1);		/* soon after the start */
+	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "AddProvider", "sss", "kmip", "kms", "{}"));
+	wait_for_checks(h, 2);		/* and when providers change, whatever the interval */
+	host_touch(h, "state/sick", "");
+	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "RemoveProvider", "s", "kms"));
+	wait_for_checks(h, 5);		/* what is not well is looked at again and again */
+	host_remove(h, "state/sick");
+	n = checks(h);
+	wait_for_checks(h, n + 1);
+	r = bus_call(h->client, NULL, MANAGER, "GetMetrics", NULL);
+	assert_true(sd_bus_message_read(r, "s", &text) >= 0);
+	assert_contains(text, "vmcrypt_provider_up{provider=\"kms\",kind=\"kmip\"} ");
+	sd_bus_message_unref(r);
+	assert_int_equal(host_stop(h), 0);
+}
+
 static void test_bus_lost_is_a_failure(void **state)
 {
 	struct host *h = *state;
@@ -350,6 +397,7 @@ int main(void)
 		TEST(test_jobs_that_wait_are_refused_at_the_end),
 		TEST(test_pending_job_goes_on),
 		TEST(test_metrics_are_written),
+		TEST(test_health_is_checked),
 		TEST(test_bus_lost_is_a_failure),
 	};
 
