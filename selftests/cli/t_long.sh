@@ -32,7 +32,7 @@ if command -v script > /dev/null; then
 	TERM=xterm script -qec "stty cols 80; $cli disk encrypt web1 d --source plain.img" tty.log > /dev/null < /dev/null
 	if grep -q '\[#*\.*\] .*%.*ETA' tty.log; then ok "a bar on a terminal"; else not_ok "a bar on a terminal" "$(cat -v tty.log)"; fi
 	TERM=xterm script -qec "$cli vm list" tty.log > /dev/null < /dev/null
-	if grep -q "$(printf '\033\[31m')locked" tty.log; then ok "colours on a terminal"; else not_ok "colours on a terminal" "$(cat -v tty.log)"; fi
+	if grep -q "$(printf '\033\[31m')invalid" tty.log; then ok "colours on a terminal"; else not_ok "colours on a terminal" "$(cat -v tty.log)"; fi
 	NO_COLOR=1 TERM=xterm script -qec "$cli vm list" tty.log > /dev/null < /dev/null
 	if grep -q "$(printf '\033')" tty.log; then not_ok "NO_COLOR" "$(cat -v tty.log)"; else ok "NO_COLOR"; fi
 fi
@@ -79,6 +79,7 @@ if wait_for out '"type":"key-created"'; then ok "event list --follow"; else not_
 client=$(pgrep -P "$job" | head -n 1)
 kill -TERM "$client"
 wait "$job"
+if grep -q twice out; then not_ok "what is in the list does not come twice" "$(cat out)"; else ok "what is in the list does not come twice"; fi
 if /usr/bin/python3 -c 'import json; [json.loads(l) for l in open("out")]'; then ok "one JSON object a line"; else not_ok "one JSON object a line" "$(cat out)"; fi
 
 # commands

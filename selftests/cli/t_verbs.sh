@@ -115,7 +115,7 @@ called "vm reload sends" 'org.vmcrypt1.VM.Reload -'
 both "vm power-on" "VM 'web1' is on*home  /run/vmcrypt/home/$id*disk  /dev/mapper/vmcrypt-$id-root  root*" vm power-on web1
 both "vm power-off" "VM 'web1' is off" vm power-off web1
 both "vm show" "ID: *Key state: ok*VOLUME  PATH *home *root*" vm show web1
-both "vm list" 'NAME   ID *POWER  KEYS    PROVIDER  DISKS*clash*locked*' vm list
+both "vm list" 'NAME   ID *POWER  STATE    CAUSE      PROVIDER  DISKS*clash*invalid  kms-error*' vm list
 run vm unlock --all
 expect "vm unlock: status and reason of the first failure" 6 '1 of 2 VMs unlocked, 1 not*Timing:*KMS:*12 ms*' "VM 'clash': key kms1/44 is not on the servers*Hint: restore it there"
 called "vm unlock --all sends" 'org.vmcrypt1.Manager.UnlockVMs as {}'
@@ -159,11 +159,36 @@ expect "key remove, in use" 5 '' "*in use by VM 'web1'*Hint: add --force"
 both "job list" 'no job runs, and none was left half done' job list
 both "job abandon" "job 'j1' rolled back" job abandon j1
 both "event list" 'TIME *provider-added*vm-changed*' event list --limit 2
-called "event list sends" 'org.vmcrypt1.Manager.ListEvents u 2'
-both "status" 'Version: *Module:*Loaded:  yes*' status
+called "event list sends" 'org.vmcrypt1.Manager.ListEvents ua{sv} 2 {}'
+both "event list, chosen" 'TIME *' event list --vm web1 --type vm-changed --since 2026-01-31
+called "event list sends what was chosen" 'org.vmcrypt1.Manager.ListEvents ua{sv} 50 {since 1769817600  vm web1  type vm-changed  }'
+run event list --since yesterday
+expect "a time that is none" 1 '' "*'yesterday' is no point in time*Hint: for instance 2h*"
+both "alarm list" 'ID  SEVERITY  TYPE *ABOUT*critical  vm-locked  clash *' alarm list
+called "alarm list sends" 'org.vmcrypt1.Manager.ListAlarms b false'
+both "alarm list --history" 'ID *CLEARED*' alarm list --history
+called "alarm list --history sends" 'org.vmcrypt1.Manager.ListAlarms b true'
+both "alarm show" '*Cause: *kms-error*Remedy:*vmcrypt vm unlock clash*' alarm show 3
+run alarm show 9
+expect "alarm show, none such" 4 '' "*no alarm '9'*Hint: *--history*"
+both "alarm acknowledge" 'acknowledged;*vmcrypt status*' alarm acknowledge 3
+called "alarm acknowledge sends" 'org.vmcrypt1.Manager.AcknowledgeAlarm s 3'
+run alarm acknowledge --all
+called "alarm acknowledge --all sends" 'org.vmcrypt1.Manager.AcknowledgeAlarm s '
+run alarm acknowledge
+expect "acknowledge nothing" 1 '' '*which alarms[?]*--all*'
+run alarm acknowledge 9
+expect "acknowledge what is not raised" 4 '' "*no alarm '9'*"
+both "vm lock" "VM 'web1' is locked*vmcrypt vm unlock web1" vm lock web1 --now
+called "vm lock --now sends" 'org.vmcrypt1.VM.Lock b true'
+run vm register --all vm
+expect "vm register --all" 0 '1 VM registered*' ''
+called "vm register --all sends" "org.vmcrypt1.Manager.RegisterMany sa{sv} $work/vm {}"
+both "metrics" '[#] HELP vmcrypt_module_loaded*' metrics
+both "status" "2 things need attention*1. VM 'clash' (critical, alarm 3)*Why: *KMS cluster error. no server of key provider 'kms1' answers*Do:  vmcrypt provider test kms1*        vmcrypt vm unlock clash*2. *vmcryptd 0.1.0, kernel module 0.1.0*KEY PROVIDER*kms1*clash  off    invalid*" status
 both "version" 'vmcrypt  *vmcryptd *module   *' version
 run doctor
-expect "doctor" '[01]*' "*ok    daemon: vmcryptd is running*warn  provider kms1: the certificate of server a.example expires in 20 days*-> vmcrypt vm show clash; vmcrypt vm unlock --all*" ''
+expect "doctor" '[01]*' "*ok    daemon: vmcryptd is running*warn  provider kms1: the certificate of server a.example expires in 20 days*warn  VMs: clash: Virtual machine is locked*-> vmcrypt provider test kms1; vmcrypt vm unlock clash*warn  reboot: VM 'web1' would be locked if this host rebooted now: keys are missing on KMS cluster*-> ask for kms1/43*" ''
 stop_mock
 
 start_mock empty
@@ -176,6 +201,7 @@ run vm unlock --all
 expect "vm unlock, all well" 0 '2 VMs unlocked*' ''
 run provider test kms1
 expect "provider test, none reachable" 8 'SERVER*' ''
+both "status, all well" 'All well: 0 VMs, 1 key providers*no VM is registered' status
 run doctor
 expect "doctor, no provider" '[01]*' '*warn  providers: there is no key provider yet*-> vmcrypt provider add kmip*' ''
 stop_mock

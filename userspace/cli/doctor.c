@@ -12,6 +12,7 @@
 #include "checks.h"
 #include "out.h"
 #include "provider.h"
+#include "render.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -172,30 +173,82 @@ static void check_providers(struct cli *c, json_t *list)
 	json_decref(providers);
 }
 
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static bool lacks_keys(const json_t *vm)
+{
+	const char *state = json_string_value(json_pick(vm, "shows_as|key_state"));
+
+	return state && strcmp(state, "ok") != 0;
+}
+
 static void check_vms(struct cli *c, json_t *list)
 {
 	json_t *vms = NULL, *vm;
 	size_t i, bad = 0;
-	char fix[160] = "";
+	char fix[1024];
 
 	if (bus_json(c, &vms, BUS_ROOT, IFACE_MANAGER, "ListVMs", "")) {
 		add_error(c, list, "VMs", FIND_FAIL);
 		return;
 	}
 	json_array_foreach(vms, i, vm) {
-		const char *state = json_string_value(json_object_get(vm, "key_state"));
+		const char *name = text_of(vm, "name");
 
-		if (state && strcmp(state, "ok") != 0 && !bad++)
-			snprintf(fix, sizeof(fix), "vmcrypt vm show %s; vmcrypt vm unlock --all",
-				 json_string_value(json_object_get(vm, "name")) ?: "VM");
+		if (!lacks_keys(vm))
+			continue;
+		bad++;
+		snprintf(fix, sizeof(fix), "vmcrypt vm show %s; vmcrypt vm unlock %s", name, name);
+		finding_add(list, "VMs", FIND_WARN, *text_of(vm, "remedy") ? text_of(vm, "remedy") : fix, "%s: %s",
+			    name, *text_of(vm, "cause_text") ? text_of(vm, "cause_text") : text_of(vm, "key_state"));
 	}
-	if (bad)
-		finding_add(list, "VMs", FIND_WARN, fix, "%zu of %zu VMs lack keys", bad,
-			    json_array_size(vms));
-	else
+	if (!bad)
 		finding_add(list, "VMs", FIND_OK, "", "%zu registered, none lacks keys",
 			    json_array_size(vms));
 	json_decref(vms);
+}
+
+/* What would a reboot do? VMs that are on and well tell nothing of it. */
+static void check_forecast(struct cli *c, json_t *list)
+{
+	json_t *forecast = NULL, *vm;
+	size_t i;
+
+	if (bus_json(c, &forecast, BUS_ROOT, IFACE_MANAGER, "Forecast", "")) {
+		add_error(c, list, "reboot", FIND_FAIL);
+		return;
+	}
+	json_array_foreach(json_object_get(forecast, "vms"), i, vm)
+		finding_add(list, "reboot", FIND_WARN, text_of(vm, "remedy"),
+			    "VM '%s' would be locked if this host rebooted now: %s", text_of(vm, "name"),
+			    text_of(vm, "text"));
+	if (!i)
+		finding_add(list, "reboot", FIND_OK, "", "%lld VMs would have their keys after a reboot",
+			    (long long)json_integer_value(json_object_get(forecast, "ok")));
+	json_decref(forecast);
+}
+
+static void check_alarms(struct cli *c, json_t *list)
+{
+	json_t *alarms = NULL, *alarm, *health = NULL;
+	size_t i;
+
+	/* So that they are those of now; whoever may not ask the providers sees those of the last check. */
+	if (!bus_json(c, &health, BUS_ROOT, IFACE_MANAGER, "Health", ""))
+		json_decref(health);
+	if (bus_json(c, &alarms, BUS_ROOT, IFACE_MANAGER, "ListAlarms", "b", 0))
+		add_error(c, list, "alarms", FIND_FAIL);
+	json_array_foreach(alarms, i, alarm)
+		finding_add(list, "alarms", FIND_WARN, text_of(alarm, "remedy"), "%s: %s",
+			    text_of(json_object_get(alarm, "entity"), "name"), text_of(alarm, "text"));
+	if (alarms && !i)
+		finding_add(list, "alarms", FIND_OK, "", "none is raised");
+	json_decref(alarms);
 }
 
 static void check_jobs(struct cli *c, json_t *list)
@@ -254,6 +307,8 @@ int verb_doctor(struct cli *c)
 	if (check_daemon(c, list)) {
 		check_providers(c, list);
 		check_vms(c, list);
+		check_alarms(c, list);
+		check_forecast(c, list);
 		check_jobs(c, list);
 	}
 	if (findings_count(list, "fail"))

@@ -58,7 +58,15 @@ static const char vm_web1[] =
 	"\"generation\":1,\"cached\":true}]}";
 static const char vm_clash[] =
 	"{\"id\":\"" CLASH "\",\"name\":\"clash\",\"bundle\":\"/srv/vm/clash.vmcrypt\",\"power\":\"off\","
-	"\"key_state\":\"locked\",\"provider\":\"kms1\",\"disks\":[]}";
+	"\"key_state\":\"locked\",\"shows_as\":\"invalid\",\"crypto_state\":\"locked\","
+	"\"cause\":\"kms-error\",\"cause_text\":\"Virtual machine is locked because of a KMS cluster error.\","
+	"\"remedy\":\"vmcrypt provider test kms1; vmcrypt vm unlock clash\",\"provider\":\"kms1\",\"disks\":[]}";
+static const char alarms[] =
+	"[{\"id\":\"3\",\"type\":\"vm-locked\",\"severity\":\"critical\",\"entity\":{\"kind\":\"vm\",\"id\":\"" CLASH
+	"\",\"name\":\"clash\"},\"cause\":\"kms-error\",\"text\":\"Virtual machine is locked because of a KMS cluster "
+	"error.\",\"reason\":\"no server of key provider 'kms1' answers\",\"remedy\":\"vmcrypt provider test kms1\\n"
+	"vmcrypt vm unlock clash\",\"keys\":[{\"id\":\"kms1/44\"}],\"raised\":\"2026-01-02T00:00:00Z\","
+	"\"cleared\":null,\"acknowledged\":null,\"acknowledged_by\":null}]";
 static const char vm_locked[] =
 	"{\"id\":\"" LOCKED "\",\"name\":\"locked\",\"power\":\"off\",\"crypto_state\":\"locked\","
 	"\"home\":{\"path\":\"/srv/vm/locked.home\"},\"disks\":[{\"name\":\"root\","
@@ -82,8 +90,8 @@ static const char keys[] =
 	"\"volumes\":[\"root\",\"data-1\"]}]},{\"id\":\"kms1/9\",\"provider\":\"kms1\",\"key\":\"9\","
 	"\"cached\":true,\"kcv\":\"0000000000000000\",\"users\":0,\"vms\":[],\"lease_left\":60}]";
 static const char events[] =
-	"[{\"time\":\"2026-01-02T00:00:02Z\",\"type\":\"vm-changed\",\"message_id\":\"00\",\"vm\":\"" WEB1
-	"\",\"text\":\"VM 'web1' is on\",\"details\":{}},{\"time\":\"2026-01-02T00:00:01Z\","
+	"[{\"id\":7,\"time\":\"2026-01-02T00:00:02Z\",\"type\":\"vm-changed\",\"message_id\":\"00\",\"vm\":\"" WEB1
+	"\",\"vm_name\":\"web1\",\"text\":\"VM 'web1' is on\",\"details\":{}},{\"id\":6,\"time\":\"2026-01-02T00:00:01Z\","
 	"\"type\":\"provider-added\",\"message_id\":\"01\",\"vm\":null,\"text\":\"provider 'kms1' added\","
 	"\"details\":{}}]";
 
@@ -316,7 +324,9 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 
 	if (!strcmp(member, "Describe"))
 		return reply(m, "{\"version\":\"0.1.0\",\"module\":{\"loaded\":true,\"version\":\"0.1.0\"},"
-			     "\"default_provider\":\"kms1\",\"vms\":2,\"providers\":%s}", providers);
+			     "\"default_provider\":\"kms1\",\"vms\":2,\"health\":{\"providers\":[{\"name\":\"kms1\",\"ok\":true,"
+			     "\"latency_ms\":12,\"cert_days_left\":20}],\"would_lock\":[%s]},\"providers\":%s}",
+			     s->empty ? "" : "{\"name\":\"web1\"}", providers);
 	if (!strcmp(member, "ListVMs"))
 		return s->empty ? reply(m, "[]") : reply(m, "[%s,%s]", "{\"id\":\"" WEB1
 			"\",\"name\":\"web1\",\"power\":\"off\",\"key_state\":\"ok\",\"provider\":\"kms1\","
@@ -336,6 +346,26 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 			     "\"timing\":{\"kms_ms\":12,\"netlink_ms\":3}}",
 			     s->empty ? "true" : "false,\"code\":\"KeyMissing\",\"error\":"
 			     "\"key kms1/44 is not on the servers\",\"hint\":\"restore it there\"");
+	if (!strcmp(member, "RegisterMany"))
+		return reply(m, "{\"results\":[{\"vm\":\"" WEB1 "\",\"name\":\"web1\",\"ok\":true}],\"timing\":{}}");
+	if (!strcmp(member, "ListAlarms"))
+		return reply(m, "%s", s->empty ? "[]" : alarms);
+	if (!strcmp(member, "Forecast"))
+		return s->empty ? reply(m, "{\"vms\":[],\"ok\":0}") :
+			reply(m, "{\"vms\":[{\"id\":\"" WEB1 "\",\"name\":\"web1\",\"cause\":\"keys-missing-on-kms\","
+			      "\"text\":\"keys are missing on KMS cluster\",\"remedy\":\"ask for kms1/43\",\"keys\":[]}],"
+			      "\"ok\":1}");
+	if (!strcmp(member, "Health"))
+		return reply(m, "{\"providers\":[],\"keys\":[],\"unlocked\":[],\"would_lock\":[]}");
+	if (!strcmp(member, "GetMetrics"))
+		return reply(m, "# HELP vmcrypt_module_loaded Is it?\n# TYPE vmcrypt_module_loaded gauge\n"
+			     "vmcrypt_module_loaded 1\n");
+	if (!strcmp(member, "AcknowledgeAlarm")) {
+		sd_bus_message_read(m, "s", &first);
+		if (!*first || !strcmp(first, "3"))
+			return sd_bus_reply_method_return(m, "");
+		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.NotFound", "no alarm '%s' is raised", first);
+	}
 	if (!strcmp(member, "ListProviders"))
 		return reply(m, "%s", s->empty ? "[]" : providers);
 	if (!strcmp(member, "AddProvider"))
@@ -370,9 +400,13 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 	if (!strcmp(member, "ListEvents")) {
 		sd_bus_message_read(m, "u", &limit);
 		/* one more, for those who follow */
-		second = "{\"details\":{\"key\":\"kms1/42\"}}";
+		second = "{\"id\":8,\"time\":\"2026-01-02T00:00:03Z\",\"type\":\"key-created\",\"vm\":\"" WEB1 "\","
+			 "\"vm_name\":\"web1\",\"text\":\"key made\",\"details\":{\"key\":\"kms1/42\"}}";
 		sd_bus_emit_signal(s->bus, BUS_ROOT, IFACE_MANAGER, "Event", "ssss", "key-created", WEB1,
 				   "key made", second);
+		/* one that is in the list, and one of another type */
+		sd_bus_emit_signal(s->bus, BUS_ROOT, IFACE_MANAGER, "Event", "ssss", "vm-changed", WEB1,
+				   "VM 'web1' is on", "{\"id\":7,\"type\":\"vm-changed\",\"text\":\"twice\"}");
 		return reply(m, "%s", s->empty ? "[]" : events);
 	}
 	return -ENOENT;

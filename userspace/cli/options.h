@@ -58,7 +58,7 @@ enum opt_type {
 	  "FILE is a volume, not a bundle: read the VM from the headers of its volumes") \
 	X(EXEC, "exec", TYPE_FLAG, "", \
 	  "run the command after '--' on the opened volumes; power the VM off when it ends") \
-	X(ALL, "all", TYPE_FLAG, "", "all registered VMs") \
+	X(ALL, "all", TYPE_FLAG, "", "all of them, and none by name") \
 	X(SHALLOW, "shallow", TYPE_FLAG, "", \
 	  "new key encryption key, data untouched; VMs may be on") \
 	X(DEEP, "deep", TYPE_FLAG, "", \
@@ -80,6 +80,13 @@ enum opt_type {
 	  "destroy the key on its provider too; data under it is lost for ever") \
 	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it") \
 	X(LIMIT, "limit", TYPE_COUNT, "N", "at most N events, the newest (default 50)") \
+	X(SINCE, "since", TYPE_TEXT, "TIME", \
+	  "only what happened since: 2h, 3d, 2026-01-31, 2026-01-31T12:00:00Z") \
+	X(VM, "vm", TYPE_TEXT, "VM", "only what is about this VM") \
+	X(TYPE, "type", TYPE_TEXT, "TYPE", "only events of this type, for instance vm-locked") \
+	X(HISTORY, "history", TYPE_FLAG, "", "also alarms that were cleared, the newest first") \
+	X(NOW, "now", TYPE_FLAG, "", \
+	  "leave it on: its disks wait, its keys are wiped, and 'vm unlock' lets it go on") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
 	X(JSON, "json", TYPE_FLAG, "", \
 	  "print the result, or the error, as one JSON value on standard output") \

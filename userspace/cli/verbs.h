@@ -72,6 +72,7 @@ int verb_vm_power_off(struct cli *c);
 int verb_vm_show(struct cli *c);
 int verb_vm_list(struct cli *c);
 int verb_vm_unlock(struct cli *c);
+int verb_vm_lock(struct cli *c);
 int verb_vm_recrypt(struct cli *c);
 /* disk.c */
 int verb_disk_create(struct cli *c);
@@ -92,6 +93,11 @@ int verb_job_list(struct cli *c);
 int verb_job_abandon(struct cli *c);
 /* event.c */
 int verb_event_list(struct cli *c);
+/* alarm.c */
+int verb_alarm_list(struct cli *c);
+int verb_alarm_show(struct cli *c);
+int verb_alarm_acknowledge(struct cli *c);
+int verb_metrics(struct cli *c);
 /* status.c */
 int verb_status(struct cli *c);
 int verb_version(struct cli *c);

@@ -74,8 +74,10 @@ int verb_vm_create(struct cli *c)
 int verb_vm_register(struct cli *c)
 {
 	VMC_CLEANUP(free_string) char *path = path_absolute(c->operands[0]);
+	bool all = args_has(&c->args, OPT_ALL);
 	sd_bus_message *m, *reply = NULL;
-	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "RegisterVM");
+	json_t *result = NULL;
+	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, all ? "RegisterMany" : "RegisterVM");
 
 	if (r)
 		return r;
@@ -88,8 +90,13 @@ int verb_vm_register(struct cli *c)
 		return bus_fail(c, r, "put the arguments into a D-Bus message");
 	}
 	r = bus_call(c, m, &reply);
-	if (!r)
+	if (!r && !all)
 		r = show_new(c, reply, N_("registered"));
+	if (!r && all)
+		r = bus_reply_json(c, reply, &result);
+	if (!r && all)
+		r = results_show(c, result, N_("registered"));
+	json_decref(result);
 	sd_bus_message_unref(reply);
 	return r;
 }
@@ -169,7 +176,8 @@ int verb_vm_list(struct cli *c)
 {
 	static const struct column cols[] = {
 		{ N_("NAME"), "name" }, { N_("ID"), "id" }, { N_("POWER"), "power" },
-		{ N_("KEYS"), "key_state" }, { N_("PROVIDER"), "provider" }, { N_("DISKS"), "disks" },
+		{ N_("STATE"), "shows_as|key_state" }, { N_("CAUSE"), "cause" }, { N_("PROVIDER"), "provider" },
+		{ N_("DISKS"), "disks" },
 	};
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListVMs", "");
@@ -348,6 +356,22 @@ int verb_vm_unlock(struct cli *c)
 	int r = check_vms(c);
 
 	return r ? r : many_vms(c, "UnlockVMs", false, N_("unlocked"));
+}
+
+int verb_vm_lock(struct cli *c)
+{
+	VMC_CLEANUP(free_string) char *path = NULL;
+	bool now = args_has(&c->args, OPT_NOW);
+	int r = bus_vm_path(c, c->operands[0], &path);
+
+	if (!r)
+		r = bus_method(c, path, IFACE_VM, "Lock", "b", (int)now);
+	if (r)
+		return r;
+	out_say(c, "VM '%s' is locked; its keys are no longer on this host", c->operands[0]);
+	out_say(c, "Next, when it may go on: vmcrypt vm unlock %s", c->operands[0]);
+	out_done(c, "vm", c->operands[0]);
+	return 0;
 }
 
 static int recrypt_deep(struct cli *c)
