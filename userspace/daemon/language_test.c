@@ -55,7 +55,7 @@ static void test_each_has_its_own(void **state)
 	refused(h->client, "es gibt keine VM »nowhere«\nHint: ");
 	refused(other, "there is no VM 'nowhere'");
 	/* found before the call is given to a worker */
-	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "u", 4000000000u);
+	bus_call(h->client, "InvalidArgument", MANAGER, "ListEvents", "ua{sv}", 4000000000u, 0);
 	assert_contains(bus_error_text, "möglich ist 1 bis");
 	speak(h->client, "xx_XX.UTF-8");
 	refused(h->client, "there is no VM 'nowhere'");
