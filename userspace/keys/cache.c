@@ -2,6 +2,7 @@
 /* The KEK cache is the kernel's; this brings into it what is missing, from the providers. See cache.h. */
 #include "cache.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,48 @@ static int add(struct vmk *k, const char *id, const uint8_t *material, uint8_t k
 	return rc;
 }
 
+/* ---- who keeps what comes in ------------------------------------------------- */
+
+static pthread_rwlock_t sink_lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct cache_sink sink;
+
+void cache_set_sink(const struct cache_sink *new)
+{
+	pthread_rwlock_wrlock(&sink_lock);
+	sink = new ? *new : (struct cache_sink){ NULL, NULL, NULL };
+	pthread_rwlock_unlock(&sink_lock);
+}
+
+void cache_forget(const char *id)
+{
+	pthread_rwlock_rdlock(&sink_lock);
+	if (sink.forget)
+		sink.forget(id, sink.data);
+	pthread_rwlock_unlock(&sink_lock);
+}
+
+static void keep(const struct cache_key *keys, size_t n, const struct provider *p)
+{
+	pthread_rwlock_rdlock(&sink_lock);
+	if (sink.store && n)
+		sink.store(keys, n, p->name, p->ops->kind, sink.data);
+	pthread_rwlock_unlock(&sink_lock);
+}
+
+/* Those of @needs that got into the kernel; their material is in @keys. */
+static void keep_chunk(struct kek_need **needs, const struct provider_key *keys, size_t n, const struct provider *p)
+{
+	struct cache_key *list = calloc(n, sizeof(*list));
+	size_t got = 0;
+
+	for (size_t i = 0; list && i < n; i++)
+		if (!needs[i]->code && keys[i].material)
+			list[got++] = (struct cache_key){ needs[i]->id, keys[i].material, 0 };
+	if (list)
+		keep(list, got, p);
+	free(list);
+}
+
 /* Fetch up to CHUNK keys of one provider and hand them to the kernel. */
 static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **needs, size_t n)
 {
@@ -93,8 +136,10 @@ static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **nee
 					      p->name, keys[i].id);
 		}
 	}
-	if (keys)
+	if (keys) {
+		keep_chunk(needs, keys, n, p);
 		provider_keys_clear(keys, n);
+	}
 	free(keys);
 }
 
@@ -258,6 +303,8 @@ int cache_create(struct vmk *k, struct providers *ps, const char *provider, cons
 		snprintf(id, VMK_KEK_ID_MAX + 1, "%s/%s", p->name, key.id);
 		rc = add(k, id, key.material, kcv, err);
 	}
+	if (!rc)
+		keep(&(struct cache_key){ id, key.material, 0 }, 1, p);
 	provider_keys_clear(&key, 1);
 	provider_put(p);
 	return rc;

@@ -27,6 +27,24 @@ int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, si
 /* New KEK on a provider (NULL: default), into the cache; @id gets "provider/key-id". */
 int cache_create(struct vmk *k, struct providers *ps, const char *provider, const char *label,
 		 char id[VMK_KEK_ID_MAX + 1], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err);
+/* A key that the operator took out of the cache: whoever keeps it forgets it. */
+void cache_forget(const char *id);
+
+/* Who is told of keys that come into the cache, and of those that are to be forgotten; see persist.h. */
+struct cache_key {
+	const char *id;
+	const uint8_t *material;	/* secure heap */
+	uint32_t lease;			/* seconds, 0 none */
+};
+struct cache_sink {
+	/* All of one provider. From any thread; must not call back into the cache. */
+	void (*store)(const struct cache_key *keys, size_t n, const char *provider, const char *kind, void *data);
+	void (*forget)(const char *id, void *data);
+	void *data;
+};
+/* One in a process; NULL: none. Returns when the one from before is not being told any more. */
+void cache_set_sink(const struct cache_sink *sink);
+
 /* "provider/key-id" in its two parts; the key id may itself contain '/'. */
 int kek_id_split(const char *id, char provider[PROVIDER_NAME_MAX + 1], char key[PROVIDER_KEY_ID_MAX + 1],
 		 struct vmc_error *err);

@@ -277,6 +277,8 @@ int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, 
 	if (!r && json_is_true(json_object_get(o, "cached")))
 		r = vmk_kek_del(m->k, kek_id, force, err);
 	json_decref(o);
+	if (!r)
+		cache_forget(kek_id);	/* or a reboot would bring it back */
 	if (!r && destroy)
 		r = destroy_key(m, kek_id, err);
 	if (r)

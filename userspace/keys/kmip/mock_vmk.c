@@ -3,6 +3,7 @@
 #include "mock_vmk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../lib/secmem.h"
@@ -48,5 +49,15 @@ int vmk_kek_new(struct vmk *k, const char *id, const uint8_t *kek, uint32_t leas
 		e->kcv[i] = kek[i] ^ kek[i + 8];
 	if (kcv)
 		memcpy(kcv, e->kcv, VMK_KCV_LEN);
+	return 0;
+}
+
+int vmk_kek_list(struct vmk *k, struct vmk_kek **out, size_t *n, struct vmc_error *err)
+{
+	*out = calloc(k->n + 1, sizeof(**out));
+	if (!*out)
+		return vmc_fail(err, VMC_ENOMEM, "no memory");
+	memcpy(*out, k->keks, k->n * sizeof(**out));
+	*n = k->n;
 	return 0;
 }
