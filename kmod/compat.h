@@ -9,6 +9,13 @@
 #include <linux/hrtimer.h>
 #include <linux/version.h>
 
+/* 6.12 moved it. */
+#if KERNEL_VERSION(6, 12, 0) > LINUX_VERSION_CODE
+#include <asm/unaligned.h>
+#else
+#include <linux/unaligned.h>
+#endif
+
 /* 6.10 dropped the source argument of __assign_str(). */
 #if KERNEL_VERSION(6, 10, 0) > LINUX_VERSION_CODE
 #define vmcrypt_assign_str(field, src)	__assign_str(field, src)

@@ -266,20 +266,31 @@ static void kek_free(struct vmcrypt_kek *kek)
 	kfree_sensitive(kek);
 }
 
-static struct vmcrypt_kek *kek_alloc(const char *id, const u8 *bytes)
+/* A KEK that is not cached: it has no cipher. */
+static struct vmcrypt_kek *kek_blank(const char *id)
 {
 	size_t len = strlen(id);
 	struct vmcrypt_kek *kek;
-	int ret;
 
 	kek = kzalloc(struct_size(kek, id, len + 1), GFP_KERNEL);
 	if (!kek)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	memcpy(kek->id, id, len);
 	kref_init(&kek->ref);
 	INIT_WORK(&kek->lapse, kek_lapse);
 	vmcrypt_hrtimer_setup(&kek->timer, kek_timer, CLOCK_BOOTTIME,
 			      HRTIMER_MODE_ABS);
+	return kek;
+}
+
+static struct vmcrypt_kek *kek_alloc(const char *id, const u8 *bytes)
+{
+	struct vmcrypt_kek *kek;
+	int ret;
+
+	kek = kek_blank(id);
+	if (!kek)
+		return ERR_PTR(-ENOMEM);
 	kek->aead = vmcrypt_aead_new(bytes);
 	if (IS_ERR(kek->aead)) {
 		ret = PTR_ERR(kek->aead);
@@ -295,6 +306,31 @@ err_aead:
 err_free:
 	kfree_sensitive(kek);
 	return ERR_PTR(ret);
+}
+
+/*
+ * The KEK of a DEK that another kernel had loaded. It need not be cached: then
+ * it stands in the table like one that went away. kek_settle() it when it got
+ * no user.
+ */
+static struct vmcrypt_kek *kek_known(const char *id,
+				     const u8 check[VMCRYPT_HASH_LEN],
+				     struct netlink_ext_ack *extack)
+{
+	struct vmcrypt_kek *kek = kek_find(id);
+
+	if (!kek) {
+		kek = kek_blank(id);
+		if (!kek)
+			return ERR_PTR(-ENOMEM);
+		memcpy(kek->check, check, VMCRYPT_HASH_LEN);
+		hash_add(keks, &kek->node, id_hash(id));
+	} else if (crypto_memneq(kek->check, check, VMCRYPT_HASH_LEN)) {
+		NL_SET_ERR_MSG(extack,
+			       "KEK has other bytes here than at the source; is it the same cluster?");
+		return ERR_PTR(-EEXIST);
+	}
+	return kek;
 }
 
 static int kek_check_room(struct netlink_ext_ack *extack)
@@ -1129,6 +1165,184 @@ out:
 	mutex_unlock(&tables_lock);
 	kfree_sensitive(dek);
 	return ret;
+}
+
+/* The bytes of a loaded DEK; -EKEYREVOKED when somebody was faster. */
+static int dek_copy(const struct vmcrypt_dek *dek, u8 *bytes)
+{
+	const struct user_key_payload *payload;
+	int ret = -EKEYREVOKED;
+
+	down_read(&dek->key->sem);
+	payload = user_key_payload_locked(dek->key);
+	if (payload && payload->datalen == VMCRYPT_DEK_LEN) {
+		memcpy(bytes, payload->data, VMCRYPT_DEK_LEN);
+		ret = 0;
+	}
+	up_read(&dek->key->sem);
+	return ret;
+}
+
+static int dek_seal(const struct vmcrypt_dek *dek, const u8 *vm_id,
+		    struct crypto_aead *aead,
+		    u8 sealed[VMCRYPT_SEALED_LEN])
+{
+	struct vmcrypt_bind bind = {
+		.kek_id = dek->kek->id,
+		.vm_id = vm_id,
+		.volume = dek->volume,
+	};
+	struct vmcrypt_moved_dek moved;
+	int ret;
+
+	ret = dek_copy(dek, moved.dek);
+	if (!ret) {
+		memcpy(moved.kek_check, dek->kek->check,
+		       sizeof(moved.kek_check));
+		ret = vmcrypt_seal_dek(aead, &bind, &moved, sealed);
+	}
+	memzero_explicit(&moved, sizeof(moved));
+	return ret;
+}
+
+/**
+ * vmcrypt_dek_export - seal a loaded DEK for another kernel
+ * @vm_id: id of its VM
+ * @volume: name of its volume
+ * @aead: cipher of the migration
+ * @kek_id: receives the id of its KEK
+ * @sealed: receives the sealed DEK
+ * @extack: receives the reason of a refusal
+ *
+ * Return: 0, -ENOENT without the VM or when the volume is not loaded, -EINTR,
+ * or a negative errno of the crypto API.
+ */
+int vmcrypt_dek_export(const u8 *vm_id, const char *volume,
+		       struct crypto_aead *aead,
+		       char kek_id[VMCRYPT_KEK_ID_MAX + 1],
+		       u8 sealed[VMCRYPT_SEALED_LEN],
+		       struct netlink_ext_ack *extack)
+{
+	struct vmcrypt_dek *dek;
+	struct vmcrypt_vm *vm;
+	int ret;
+
+	ret = vmcrypt_wrap_ready();
+	if (ret)
+		return ret;
+
+	mutex_lock(&tables_lock);
+	vm = vm_need(vm_id, extack);
+	if (IS_ERR(vm)) {
+		ret = PTR_ERR(vm);
+		goto out;
+	}
+	dek = dek_need(vm, volume, extack);
+	if (IS_ERR(dek)) {
+		ret = PTR_ERR(dek);
+		goto out;
+	}
+	ret = dek_seal(dek, vm_id, aead, sealed);
+	if (ret) {
+		NL_SET_ERR_MSG(extack, "DEK cannot be sealed: the kernel's cipher failed");
+		goto out;
+	}
+	strscpy(kek_id, dek->kek->id, VMCRYPT_KEK_ID_MAX + 1);
+	totals.stats.exports++;
+	vm->stats.exports++;
+	trace_vmcrypt_dek_export(vm_id, volume, kek_id);
+out:
+	mutex_unlock(&tables_lock);
+	return ret;
+}
+
+static int dek_import(struct vmcrypt_vm *vm, const struct vmcrypt_bind *bind,
+		      const struct vmcrypt_moved_dek *moved,
+		      struct vmcrypt_loaded *loaded,
+		      struct netlink_ext_ack *extack)
+{
+	struct vmcrypt_kek *kek;
+	int ret;
+
+	kek = kek_known(bind->kek_id, moved->kek_check, extack);
+	if (IS_ERR(kek))
+		return PTR_ERR(kek);
+	ret = dek_insert(vm, kek, bind->volume, moved->dek, loaded);
+	if (ret) {
+		NL_SET_ERR_MSG(extack, "key of the DEK cannot be made");
+		kek_settle(kek);
+	}
+	return ret;
+}
+
+/**
+ * vmcrypt_dek_import - open a DEK from another kernel into its VM's keyring
+ * @bind: what it is bound to; all names valid
+ * @aead: cipher of the migration
+ * @sealed: sealed DEK
+ * @loaded: receives where it is
+ * @extack: receives the reason of a refusal
+ *
+ * Return: 0, -ENOENT without the VM, -EEXIST when the volume is loaded or the
+ * KEK has other bytes here, -ENOSPC when the VM has too many, the errors of
+ * vmcrypt_open_dek(), or -ENOMEM.
+ */
+int vmcrypt_dek_import(const struct vmcrypt_bind *bind,
+		       struct crypto_aead *aead,
+		       const u8 sealed[VMCRYPT_SEALED_LEN],
+		       struct vmcrypt_loaded *loaded,
+		       struct netlink_ext_ack *extack)
+{
+	struct vmcrypt_moved_dek moved;
+	struct vmcrypt_vm *vm;
+	int ret;
+
+	mutex_lock(&tables_lock);
+	vm = vm_need(bind->vm_id, extack);
+	if (IS_ERR(vm)) {
+		ret = PTR_ERR(vm);
+		goto out;
+	}
+	ret = vm_check_room(vm, bind->volume, extack);
+	if (ret)
+		goto out;
+	ret = vmcrypt_open_dek(aead, bind, sealed, &moved, extack);
+	if (ret == -EKEYREJECTED) {
+		totals.stats.auth_failures++;
+		vm->stats.auth_failures++;
+		trace_vmcrypt_dek_refused(bind->vm_id, bind->volume,
+					  bind->kek_id);
+	}
+	if (ret)
+		goto out;
+	ret = dek_import(vm, bind, &moved, loaded, extack);
+	memzero_explicit(&moved, sizeof(moved));
+	if (ret)
+		goto out;
+	totals.stats.imports++;
+	vm->stats.imports++;
+	trace_vmcrypt_dek_import(bind->vm_id, bind->volume, bind->kek_id);
+out:
+	mutex_unlock(&tables_lock);
+	return ret;
+}
+
+/**
+ * vmcrypt_vm_encrypted - does a VM have DEKs loaded?
+ * @id: its id; the VM need not exist
+ *
+ * Return: true when it has.
+ */
+bool vmcrypt_vm_encrypted(const u8 *id)
+{
+	const struct vmcrypt_vm *vm;
+	bool encrypted;
+
+	mutex_lock(&tables_lock);
+	vm = vm_find(id);
+	encrypted = vm && vm->volumes;
+	mutex_unlock(&tables_lock);
+	return encrypted;
 }
 
 /**

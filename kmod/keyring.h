@@ -25,6 +25,8 @@ struct netlink_ext_ack;
  * @macs: digests authenticated
  * @auth_failures: wrapped DEKs refused as not authentic
  * @lease_ends: KEKs dropped because their lease ran out; not of a VM
+ * @exports: DEKs sealed for another host
+ * @imports: sealed DEKs opened into a keyring
  */
 struct vmcrypt_stats {
 	u64 wraps;
@@ -33,6 +35,8 @@ struct vmcrypt_stats {
 	u64 macs;
 	u64 auth_failures;
 	u64 lease_ends;
+	u64 exports;
+	u64 imports;
 };
 
 /**
@@ -52,7 +56,7 @@ struct vmcrypt_totals {
 /**
  * struct vmcrypt_kek - a KEK, or what is left of it
  * @node: in the table, while it is cached or has users
- * @aead: its cipher; NULL when it went away and only has users
+ * @aead: its cipher; NULL when it went away, or never came, and only has users
  * @check: tells its bytes from others without telling them
  * @users: DEKs loaded with it
  * @lease_end: end of its lease in CLOCK_BOOTTIME, which goes on in suspend;
@@ -198,6 +202,17 @@ int vmcrypt_dek_mac(const struct vmcrypt_bind *bind,
 		    const u8 *digest, size_t digest_len,
 		    u8 mac[VMCRYPT_MAC_LEN], u8 kcv[VMCRYPT_KCV_LEN],
 		    struct netlink_ext_ack *extack);
+int vmcrypt_dek_export(const u8 *vm_id, const char *volume,
+		       struct crypto_aead *aead,
+		       char kek_id[VMCRYPT_KEK_ID_MAX + 1],
+		       u8 sealed[VMCRYPT_SEALED_LEN],
+		       struct netlink_ext_ack *extack);
+int vmcrypt_dek_import(const struct vmcrypt_bind *bind,
+		       struct crypto_aead *aead,
+		       const u8 sealed[VMCRYPT_SEALED_LEN],
+		       struct vmcrypt_loaded *loaded,
+		       struct netlink_ext_ack *extack);
+bool vmcrypt_vm_encrypted(const u8 *id);
 int vmcrypt_dek_del(const u8 *vm_id, const char *volume,
 		    struct netlink_ext_ack *extack);
 int vmcrypt_dek_show(const u8 *vm_id, const char *volume, vmcrypt_dek_fn fn,

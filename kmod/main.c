@@ -5,6 +5,7 @@
 #include <linux/module.h>
 
 #include "keyring.h"
+#include "migration.h"
 #include "netlink.h"
 #include "version.h"
 
@@ -15,11 +16,16 @@ static int __init vmcrypt_init(void)
 	ret = vmcrypt_keyring_init();
 	if (ret)
 		return ret;
-	ret = vmcrypt_netlink_init();
+	ret = vmcrypt_migration_init();
 	if (ret)
 		goto err_keyring;
+	ret = vmcrypt_netlink_init();
+	if (ret)
+		goto err_migration;
 	return 0;
 
+err_migration:
+	vmcrypt_migration_exit();
 err_keyring:
 	vmcrypt_keyring_exit();
 	return ret;
@@ -28,15 +34,16 @@ err_keyring:
 static void __exit vmcrypt_exit(void)
 {
 	vmcrypt_netlink_exit();
+	vmcrypt_migration_exit();
 	vmcrypt_keyring_exit();
 }
 
 module_init(vmcrypt_init);
 module_exit(vmcrypt_exit);
 
-MODULE_DESCRIPTION("Keys for encrypted virtual machines");
+MODULE_DESCRIPTION("Keys and encrypted migration for virtual machines");
 MODULE_AUTHOR("The vmcrypt authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(VMCRYPT_VERSION);
 /* The crypto API loads what it lacks, but would settle for slow AES. */
-MODULE_SOFTDEP("pre: aes aesni_intel gcm hmac sha256 dm-crypt loop");
+MODULE_SOFTDEP("pre: aes aesni_intel gcm hmac sha256 ecdh_generic dm-crypt loop");

@@ -13,6 +13,7 @@
 #include <uapi/linux/vmcrypt.h>
 
 #include "keyring.h"
+#include "migration.h"
 #include "name.h"
 #include "netlink.h"
 #include "version.h"
@@ -22,6 +23,7 @@
 #define VOLUME_POLICY	{ .type = NLA_NUL_STRING, .len = VMCRYPT_VOLUME_MAX }
 #define VM_ID_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_VM_ID_LEN)
 #define WRAPPED_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_WRAPPED_LEN)
+#define ID_POLICY	NLA_POLICY_MIN(NLA_U32, 1)
 /* The special serials, such as that of the session keyring, are below 1. */
 #define SERIAL_POLICY	NLA_POLICY_MIN(NLA_S32, 1)
 
@@ -83,6 +85,41 @@ static const struct nla_policy dek_mac_policy[] = {
 static const struct nla_policy dek_policy[] = {
 	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
 	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+};
+
+static const struct nla_policy dek_export_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_MIGRATION] = ID_POLICY,
+};
+
+static const struct nla_policy dek_import_policy[] = {
+	[VMCRYPT_A_DEK_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_DEK_VOLUME] = VOLUME_POLICY,
+	[VMCRYPT_A_DEK_KEK_ID] = KEK_ID_POLICY,
+	[VMCRYPT_A_DEK_MIGRATION] = ID_POLICY,
+	[VMCRYPT_A_DEK_SEALED] = NLA_POLICY_EXACT_LEN(VMCRYPT_SEALED_LEN),
+};
+
+static const struct nla_policy migration_new_policy[] = {
+	[VMCRYPT_A_MIGRATION_VM_ID] = VM_ID_POLICY,
+	[VMCRYPT_A_MIGRATION_ROLE] =
+		NLA_POLICY_MAX(NLA_U32, VMCRYPT_ROLE_DESTINATION),
+	[VMCRYPT_A_MIGRATION_POLICY] =
+		NLA_POLICY_MAX(NLA_U32, VMCRYPT_POLICY_REQUIRED),
+};
+
+static const struct nla_policy migration_agree_policy[] = {
+	[VMCRYPT_A_MIGRATION_ID] = ID_POLICY,
+	[VMCRYPT_A_MIGRATION_PEER_PUBLIC_KEY] =
+		NLA_POLICY_EXACT_LEN(VMCRYPT_PUBLIC_LEN),
+	[VMCRYPT_A_MIGRATION_BINDING] =
+		NLA_POLICY_RANGE(NLA_BINARY, VMCRYPT_BINDING_MIN,
+				 VMCRYPT_BINDING_MAX),
+};
+
+static const struct nla_policy migration_policy[] = {
+	[VMCRYPT_A_MIGRATION_ID] = ID_POLICY,
 };
 
 /* What a request names */
@@ -269,6 +306,9 @@ static int put_stats(struct sk_buff *skb, int attr,
 	if (whole && put_stat(skb, VMCRYPT_A_STATS_LEASE_ENDS,
 			      stats->lease_ends))
 		return -EMSGSIZE;
+	if (put_stat(skb, VMCRYPT_A_STATS_EXPORTS, stats->exports) ||
+	    put_stat(skb, VMCRYPT_A_STATS_IMPORTS, stats->imports))
+		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
 }
@@ -300,7 +340,10 @@ static int put_info(struct sk_buff *skb)
 	    nla_put_u32(skb, VMCRYPT_A_INFO_KEKS, totals.keks) ||
 	    nla_put_u32(skb, VMCRYPT_A_INFO_VMS, totals.vms) ||
 	    nla_put_u32(skb, VMCRYPT_A_INFO_DEKS, totals.deks) ||
-	    put_stats(skb, VMCRYPT_A_INFO_STATS, &totals.stats, true))
+	    put_stats(skb, VMCRYPT_A_INFO_STATS, &totals.stats, true) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_MIGRATIONS,
+			vmcrypt_max_migrations) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MIGRATIONS, vmcrypt_migrations()))
 		ret = -EMSGSIZE;
 	crypto_free_aead(aead);
 	return ret;
@@ -614,7 +657,7 @@ static size_t dek_size(void)
 	return nla_total_size(VMCRYPT_VM_ID_LEN) +
 	       nla_total_size(VMCRYPT_VOLUME_MAX + 1) +
 	       nla_total_size(VMCRYPT_KEK_ID_MAX + 1) +
-	       nla_total_size(VMCRYPT_WRAPPED_LEN) +
+	       nla_total_size(VMCRYPT_SEALED_LEN) +
 	       nla_total_size(VMCRYPT_MAC_LEN) +
 	       nla_total_size(VMCRYPT_KCV_LEN) +
 	       nla_total_size(VMCRYPT_DESC_SIZE) +
@@ -681,6 +724,19 @@ static int put_dek(struct sk_buff *skb, const u8 *vm_id, const char *volume,
 	return 0;
 }
 
+static int put_loaded(struct sk_buff *skb, const struct vmcrypt_bind *bind,
+		      const struct vmcrypt_loaded *loaded)
+{
+	int ret;
+
+	ret = put_dek(skb, bind->vm_id, bind->volume, loaded->key,
+		      loaded->ring);
+	if (ret)
+		return ret;
+	return nla_put(skb, VMCRYPT_A_DEK_KCV, sizeof(loaded->kcv),
+		       loaded->kcv);
+}
+
 static int dek_load(struct sk_buff *skb, struct genl_info *info)
 {
 	struct vmcrypt_loaded loaded;
@@ -692,12 +748,7 @@ static int dek_load(struct sk_buff *skb, struct genl_info *info)
 	if (ret)
 		return ret;
 	ret = vmcrypt_dek_load(&bind, wrapped, &loaded, info->extack);
-	if (ret)
-		return ret;
-	ret = put_dek(skb, bind.vm_id, bind.volume, loaded.key, loaded.ring);
-	if (ret)
-		return ret;
-	return nla_put(skb, VMCRYPT_A_DEK_KCV, sizeof(loaded.kcv), loaded.kcv);
+	return ret ?: put_loaded(skb, &bind, &loaded);
 }
 
 static int dek_load_doit(struct sk_buff *skb, struct genl_info *info)
@@ -796,12 +847,223 @@ static int dek_del_doit(struct sk_buff *skb, struct genl_info *info)
 	return vmcrypt_dek_del(vm_id, volume, info->extack);
 }
 
+/* migration */
+
+static int dek_export(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *id = info->attrs[VMCRYPT_A_DEK_MIGRATION];
+	char kek_id[VMCRYPT_KEK_ID_MAX + 1];
+	u8 sealed[VMCRYPT_SEALED_LEN];
+	const char *volume;
+	const u8 *vm_id;
+	int ret;
+
+	vm_id = get_vm_id(info, VMCRYPT_A_DEK_VM_ID);
+	volume = vm_id ? get_volume(info) : NULL;
+	if (!volume || missing(info, VMCRYPT_A_DEK_MIGRATION, "migration"))
+		return -EINVAL;
+	ret = vmcrypt_migration_export(nla_get_u32(id), vm_id, volume, kek_id,
+				       sealed, info->extack);
+	if (ret)
+		return ret;
+	if (nla_put(skb, VMCRYPT_A_DEK_VM_ID, VMCRYPT_VM_ID_LEN, vm_id) ||
+	    nla_put_string(skb, VMCRYPT_A_DEK_VOLUME, volume) ||
+	    nla_put_string(skb, VMCRYPT_A_DEK_KEK_ID, kek_id) ||
+	    nla_put(skb, VMCRYPT_A_DEK_SEALED, sizeof(sealed), sealed))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int dek_export_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_export);
+}
+
+static int dek_import(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *sealed = info->attrs[VMCRYPT_A_DEK_SEALED];
+	struct nlattr *id = info->attrs[VMCRYPT_A_DEK_MIGRATION];
+	struct vmcrypt_loaded loaded;
+	struct vmcrypt_bind bind;
+	int ret;
+
+	ret = get_bind(info, &bind);
+	if (ret)
+		return ret;
+	if (missing(info, VMCRYPT_A_DEK_MIGRATION, "migration") ||
+	    missing(info, VMCRYPT_A_DEK_SEALED, "sealed DEK"))
+		return -EINVAL;
+	ret = vmcrypt_migration_import(nla_get_u32(id), &bind,
+				       nla_data(sealed), &loaded,
+				       info->extack);
+	return ret ?: put_loaded(skb, &bind, &loaded);
+}
+
+static int dek_import_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return dek_doit(info, dek_import);
+}
+
+static size_t migration_size(void)
+{
+	return nla_total_size(VMCRYPT_VM_ID_LEN) +
+	       nla_total_size(VMCRYPT_PUBLIC_LEN) + nla_total_size(0) +
+	       4 * nla_total_size(sizeof(u32));
+}
+
+static int migration_new(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vmcrypt_migration_new new = { .portid = info->snd_portid };
+	struct nlattr *policy = info->attrs[VMCRYPT_A_MIGRATION_POLICY];
+	struct nlattr *role = info->attrs[VMCRYPT_A_MIGRATION_ROLE];
+	u8 public[VMCRYPT_PUBLIC_LEN];
+	u32 id;
+	int ret;
+
+	new.vm_id = get_vm_id(info, VMCRYPT_A_MIGRATION_VM_ID);
+	if (!new.vm_id ||
+	    missing(info, VMCRYPT_A_MIGRATION_ROLE, "role") ||
+	    missing(info, VMCRYPT_A_MIGRATION_POLICY, "policy"))
+		return -EINVAL;
+	new.role = nla_get_u32(role);
+	new.policy = nla_get_u32(policy);
+	ret = vmcrypt_migration_add(&new, &id, public, info->extack);
+	if (ret)
+		return ret;
+	if (nla_put_u32(skb, VMCRYPT_A_MIGRATION_ID, id) ||
+	    nla_put(skb, VMCRYPT_A_MIGRATION_PUBLIC_KEY, sizeof(public),
+		    public))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int migration_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, migration_size());
+	if (!ret)
+		ret = reply_end(&reply, info, migration_new(reply.skb, info));
+	return explain(info, ret);
+}
+
+/* Number of the migration that a request names; 0, and a text, without. */
+static u32 get_migration(struct genl_info *info)
+{
+	if (missing(info, VMCRYPT_A_MIGRATION_ID, "number of the migration"))
+		return 0;
+	return nla_get_u32(info->attrs[VMCRYPT_A_MIGRATION_ID]);
+}
+
+static int migration_agree_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *peer = info->attrs[VMCRYPT_A_MIGRATION_PEER_PUBLIC_KEY];
+	struct nlattr *binding = info->attrs[VMCRYPT_A_MIGRATION_BINDING];
+	struct vmcrypt_agreement agreement = {
+		.id = get_migration(info),
+		.portid = info->snd_portid,
+	};
+
+	if (!agreement.id ||
+	    missing(info, VMCRYPT_A_MIGRATION_PEER_PUBLIC_KEY,
+		    "public key of the other end") ||
+	    missing(info, VMCRYPT_A_MIGRATION_BINDING, "channel binding"))
+		return -EINVAL;
+	agreement.peer = nla_data(peer);
+	agreement.binding = nla_data(binding);
+	agreement.binding_len = nla_len(binding);
+	return explain(info, vmcrypt_migration_agree(&agreement,
+						     info->extack));
+}
+
+static int put_migration(const struct vmcrypt_migration *mig,
+			 struct sk_buff *skb)
+{
+	if (nla_put_u32(skb, VMCRYPT_A_MIGRATION_ID, mig->id) ||
+	    nla_put(skb, VMCRYPT_A_MIGRATION_VM_ID, VMCRYPT_VM_ID_LEN,
+		    mig->vm_id) ||
+	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_ROLE, mig->role) ||
+	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_POLICY, mig->policy) ||
+	    (mig->agreed && nla_put_flag(skb, VMCRYPT_A_MIGRATION_AGREED)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int migration_show(const struct vmcrypt_migration *mig, void *ctx)
+{
+	return put_migration(mig, ctx);
+}
+
+static int migration_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	u32 id = get_migration(info);
+	struct reply reply;
+	int ret;
+
+	if (!id)
+		return -EINVAL;
+	ret = reply_new(&reply, info, migration_size());
+	if (ret)
+		return explain(info, ret);
+	ret = vmcrypt_migration_show(id, migration_show, reply.skb,
+				     info->extack);
+	return explain(info, reply_end(&reply, info, ret));
+}
+
+static int migration_dump(const struct vmcrypt_migration *mig, void *ctx)
+{
+	struct dump *dump = ctx;
+	void *head = dump_put(dump);
+
+	return head ? dump_end(dump, head, put_migration(mig, dump->skb)) :
+		      -EMSGSIZE;
+}
+
+static int migration_get_dumpit(struct sk_buff *skb,
+				struct netlink_callback *cb)
+{
+	struct dump dump = {
+		.skb = skb,
+		.cb = cb,
+		.cmd = VMCRYPT_CMD_MIGRATION_GET,
+	};
+
+	return dump_done(&dump, vmcrypt_migration_walk(dump_cursor(cb),
+						       &cb->seq,
+						       migration_dump, &dump));
+}
+
+static int migration_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	u32 id = get_migration(info);
+
+	return id ? vmcrypt_migration_del(id, info->extack) : -EINVAL;
+}
+
+static int put_migration_event(struct sk_buff *skb,
+			       const struct vmcrypt_migration_event *event)
+{
+	const struct vmcrypt_migration *mig = event->migration;
+
+	if (nla_put_u32(skb, VMCRYPT_A_MIGRATION_ID, mig->id) ||
+	    nla_put(skb, VMCRYPT_A_MIGRATION_VM_ID, VMCRYPT_VM_ID_LEN,
+		    mig->vm_id) ||
+	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_ROLE, mig->role) ||
+	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_REASON, event->reason))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /* Events */
 
-static int put_event(struct sk_buff *skb, unsigned long cmd,
-		     const struct vmcrypt_event *event)
+static int put_event(struct sk_buff *skb, unsigned long cmd, const void *data)
 {
+	const struct vmcrypt_event *event = data;
+
 	switch (cmd) {
+	case VMCRYPT_CMD_MIGRATION_END_NTF:
+		return put_migration_event(skb, data);
 	case VMCRYPT_CMD_KEK_DEL_NTF:
 		return nla_put_string(skb, VMCRYPT_A_KEK_ID, event->kek_id) ?:
 		       nla_put(skb, VMCRYPT_A_KEK_KCV, VMCRYPT_KCV_LEN,
@@ -950,6 +1212,50 @@ static const struct genl_ops ops[] = {
 		.doit = dek_del_doit,
 		.policy = dek_policy,
 		.maxattr = ARRAY_SIZE(dek_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_EXPORT,
+		.doit = dek_export_doit,
+		.policy = dek_export_policy,
+		.maxattr = ARRAY_SIZE(dek_export_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_DEK_IMPORT,
+		.doit = dek_import_doit,
+		.policy = dek_import_policy,
+		.maxattr = ARRAY_SIZE(dek_import_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_MIGRATION_NEW,
+		.doit = migration_new_doit,
+		.policy = migration_new_policy,
+		.maxattr = ARRAY_SIZE(migration_new_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_MIGRATION_AGREE,
+		.doit = migration_agree_doit,
+		.policy = migration_agree_policy,
+		.maxattr = ARRAY_SIZE(migration_agree_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_MIGRATION_GET,
+		.doit = migration_get_doit,
+		.start = dump_start,
+		.dumpit = migration_get_dumpit,
+		.policy = migration_policy,
+		.maxattr = ARRAY_SIZE(migration_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_MIGRATION_DEL,
+		.doit = migration_del_doit,
+		.policy = migration_policy,
+		.maxattr = ARRAY_SIZE(migration_policy) - 1,
 		.flags = GENL_ADMIN_PERM,
 	},
 };

@@ -92,6 +92,8 @@ VMCRYPT_DEK_EVENT(vmcrypt_dek_wrap);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_load);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_rewrap);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_mac);
+VMCRYPT_DEK_EVENT(vmcrypt_dek_export);
+VMCRYPT_DEK_EVENT(vmcrypt_dek_import);
 VMCRYPT_DEK_EVENT(vmcrypt_dek_refused);
 
 TRACE_EVENT(vmcrypt_dek_del,
@@ -109,6 +111,52 @@ TRACE_EVENT(vmcrypt_dek_del,
 	    TP_printk("vm=%pUb volume=%s kek=%s reason=%s", __entry->vm,
 		      __get_str(volume), __get_str(kek),
 		      vmcrypt_show_reason(__entry->reason))
+);
+
+TRACE_DEFINE_ENUM(VMCRYPT_ROLE_SOURCE);
+TRACE_DEFINE_ENUM(VMCRYPT_ROLE_DESTINATION);
+TRACE_DEFINE_ENUM(VMCRYPT_END_REMOVED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_OWNER_DIED);
+
+#define vmcrypt_show_role(role)						\
+	__print_symbolic(role,						\
+			 { VMCRYPT_ROLE_SOURCE, "source" },		\
+			 { VMCRYPT_ROLE_DESTINATION, "destination" })
+
+#define vmcrypt_show_end(end)						\
+	__print_symbolic(end,						\
+			 { VMCRYPT_END_REMOVED, "removed" },		\
+			 { VMCRYPT_END_OWNER_DIED, "owner-died" })
+
+DECLARE_EVENT_CLASS(vmcrypt_migration,
+		    TP_PROTO(u32 id, const u8 *vm, u32 role),
+		    TP_ARGS(id, vm, role),
+		    TP_STRUCT__entry(__field(u32, id)
+				     __array(u8, vm, VMCRYPT_VM_ID_LEN)
+				     __field(u32, role)),
+		    TP_fast_assign(__entry->id = id;
+				   memcpy(__entry->vm, vm, VMCRYPT_VM_ID_LEN);
+				   __entry->role = role;),
+		    TP_printk("migration=%u vm=%pUb role=%s", __entry->id,
+			      __entry->vm, vmcrypt_show_role(__entry->role))
+);
+
+DEFINE_EVENT(vmcrypt_migration, vmcrypt_migration_new,
+	     TP_PROTO(u32 id, const u8 *vm, u32 role), TP_ARGS(id, vm, role));
+DEFINE_EVENT(vmcrypt_migration, vmcrypt_migration_agree,
+	     TP_PROTO(u32 id, const u8 *vm, u32 role), TP_ARGS(id, vm, role));
+
+TRACE_EVENT(vmcrypt_migration_end,
+	    TP_PROTO(u32 id, const u8 *vm, u32 reason),
+	    TP_ARGS(id, vm, reason),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __array(u8, vm, VMCRYPT_VM_ID_LEN)
+			     __field(u32, reason)),
+	    TP_fast_assign(__entry->id = id;
+			   memcpy(__entry->vm, vm, VMCRYPT_VM_ID_LEN);
+			   __entry->reason = reason;),
+	    TP_printk("migration=%u vm=%pUb reason=%s", __entry->id,
+		      __entry->vm, vmcrypt_show_end(__entry->reason))
 );
 
 #endif /* _VMCRYPT_TRACE_H */

@@ -20,6 +20,10 @@
  *	u8 length, volume name	without its NUL
  *
  * Random nonces are safe for 2^32 wraps under one KEK (NIST SP 800-38D, 8.3).
+ *
+ * A sealed DEK, format 1, goes from one kernel to another in a migration. It is
+ * the same under the key for DEKs of the migration, but for the label, "vmcrypt
+ * dek export", and the text: the DEK, and the check value of its KEK, whole.
  */
 
 #include <linux/build_bug.h>
@@ -37,20 +41,25 @@
 #define ALG_AES256_GCM	1
 #define TAG_LEN		16
 
-static const char label[] = "vmcrypt dek";
+static const char wrap_label[] = "vmcrypt dek";
+static const char seal_label[] = "vmcrypt dek export";
 
-#define AAD_MAX (sizeof(label) - 1 + 2 + 1 + VMCRYPT_KEK_ID_MAX + \
+#define AAD_MAX (sizeof(seal_label) - 1 + 2 + 1 + VMCRYPT_KEK_ID_MAX + \
 		 VMCRYPT_VM_ID_LEN + 1 + VMCRYPT_VOLUME_MAX)
 
-struct wrapped_dek {
+/* What precedes the ciphertext and the tag. */
+struct wrap_header {
 	u8 version;
 	u8 algorithm;
 	u8 reserved[2];
 	u8 nonce[VMCRYPT_NONCE_LEN];
-	u8 text[VMCRYPT_DEK_LEN + TAG_LEN];
+	u8 text[];
 };
 
-static_assert(sizeof(struct wrapped_dek) == VMCRYPT_WRAPPED_LEN);
+static_assert(sizeof(struct wrap_header) + VMCRYPT_DEK_LEN + TAG_LEN ==
+	      VMCRYPT_WRAPPED_LEN);
+static_assert(sizeof(struct wrap_header) + sizeof(struct vmcrypt_moved_dek) +
+	      TAG_LEN == VMCRYPT_SEALED_LEN);
 static_assert(VMCRYPT_KEK_ID_MAX <= 255 && VMCRYPT_VOLUME_MAX <= 255);
 
 /**
@@ -130,9 +139,10 @@ static u8 *put_counted(u8 *to, const char *str)
 	return put(to, str, len);
 }
 
-static size_t put_aad(u8 *buf, const struct vmcrypt_bind *bind)
+static size_t put_aad(u8 *buf, const char *label,
+		      const struct vmcrypt_bind *bind)
 {
-	u8 *to = put(buf, label, sizeof(label) - 1);
+	u8 *to = put(buf, label, strlen(label));
 
 	*to++ = VERSION;
 	*to++ = ALG_AES256_GCM;
@@ -140,6 +150,54 @@ static size_t put_aad(u8 *buf, const struct vmcrypt_bind *bind)
 	to = put(to, bind->vm_id, VMCRYPT_VM_ID_LEN);
 	to = put_counted(to, bind->volume);
 	return to - buf;
+}
+
+static int seal(struct crypto_aead *aead, const char *label,
+		const struct vmcrypt_bind *bind, const u8 *nonce,
+		const void *text, size_t len, u8 *out)
+{
+	struct wrap_header *w = (struct wrap_header *)out;
+	size_t aad_len;
+	u8 *buf;
+	int ret;
+
+	buf = kmalloc(AAD_MAX + len + TAG_LEN, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	aad_len = put_aad(buf, label, bind);
+	memcpy(buf + aad_len, text, len);
+	ret = vmcrypt_gcm(aead, true, nonce, buf, aad_len, len);
+	if (!ret) {
+		w->version = VERSION;
+		w->algorithm = ALG_AES256_GCM;
+		memset(w->reserved, 0, sizeof(w->reserved));
+		memcpy(w->nonce, nonce, sizeof(w->nonce));
+		memcpy(w->text, buf + aad_len, len + TAG_LEN);
+	}
+	kfree_sensitive(buf);
+	return ret;
+}
+
+/* -EBADMSG when it is not authentic; @text is untouched on error. */
+static int open(struct crypto_aead *aead, const char *label,
+		const struct vmcrypt_bind *bind, const u8 *in,
+		void *text, size_t len)
+{
+	const struct wrap_header *w = (const struct wrap_header *)in;
+	size_t aad_len;
+	u8 *buf;
+	int ret;
+
+	buf = kmalloc(AAD_MAX + len + TAG_LEN, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	aad_len = put_aad(buf, label, bind);
+	memcpy(buf + aad_len, w->text, len + TAG_LEN);
+	ret = vmcrypt_gcm(aead, false, w->nonce, buf, aad_len, len);
+	if (!ret)
+		memcpy(text, buf + aad_len, len);
+	kfree_sensitive(buf);
+	return ret;
 }
 
 /**
@@ -157,26 +215,8 @@ int vmcrypt_wrap_nonce(struct crypto_aead *aead,
 		       const struct vmcrypt_bind *bind, const u8 *nonce,
 		       const u8 *dek, u8 wrapped[VMCRYPT_WRAPPED_LEN])
 {
-	struct wrapped_dek *w = (struct wrapped_dek *)wrapped;
-	size_t aad_len;
-	u8 *buf;
-	int ret;
-
-	buf = kmalloc(AAD_MAX + sizeof(w->text), GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
-	aad_len = put_aad(buf, bind);
-	memcpy(buf + aad_len, dek, VMCRYPT_DEK_LEN);
-	ret = vmcrypt_gcm(aead, true, nonce, buf, aad_len, VMCRYPT_DEK_LEN);
-	if (!ret) {
-		w->version = VERSION;
-		w->algorithm = ALG_AES256_GCM;
-		memset(w->reserved, 0, sizeof(w->reserved));
-		memcpy(w->nonce, nonce, sizeof(w->nonce));
-		memcpy(w->text, buf + aad_len, sizeof(w->text));
-	}
-	kfree_sensitive(buf);
-	return ret;
+	return seal(aead, wrap_label, bind, nonce, dek, VMCRYPT_DEK_LEN,
+		    wrapped);
 }
 
 /**
@@ -210,9 +250,10 @@ int vmcrypt_wrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
 	return vmcrypt_wrap_nonce(aead, bind, nonce, dek, wrapped);
 }
 
-static int check_header(const struct wrapped_dek *w,
-			struct netlink_ext_ack *extack)
+static int check_header(const u8 *wrapped, struct netlink_ext_ack *extack)
 {
+	const struct wrap_header *w = (const struct wrap_header *)wrapped;
+
 	if (w->version != VERSION) {
 		NL_SET_ERR_MSG(extack,
 			       "wrapped DEK has an unknown version; is the module too old?");
@@ -247,26 +288,66 @@ int vmcrypt_unwrap(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
 		   const u8 wrapped[VMCRYPT_WRAPPED_LEN], u8 *dek,
 		   struct netlink_ext_ack *extack)
 {
-	const struct wrapped_dek *w = (const struct wrapped_dek *)wrapped;
-	size_t aad_len;
-	u8 *buf;
 	int ret;
 
-	ret = check_header(w, extack);
+	ret = check_header(wrapped, extack);
 	if (ret)
 		return ret;
-	buf = kmalloc(AAD_MAX + sizeof(w->text), GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
-	aad_len = put_aad(buf, bind);
-	memcpy(buf + aad_len, w->text, sizeof(w->text));
-	ret = vmcrypt_gcm(aead, false, w->nonce, buf, aad_len,
-			  VMCRYPT_DEK_LEN);
-	if (!ret)
-		memcpy(dek, buf + aad_len, VMCRYPT_DEK_LEN);
-	kfree_sensitive(buf);
+	ret = open(aead, wrap_label, bind, wrapped, dek, VMCRYPT_DEK_LEN);
 	if (ret == -EBADMSG) {
 		NL_SET_ERR_MSG(extack, "wrapped DEK is not authentic for this KEK, VM and volume");
+		return -EKEYREJECTED;
+	}
+	return ret;
+}
+
+/**
+ * vmcrypt_seal_dek - seal a DEK for the kernel at the other end
+ * @aead: cipher of the migration
+ * @bind: what to bind the DEK to; all names valid
+ * @moved: the DEK, and what tells its KEK from others
+ * @sealed: receives the sealed DEK
+ *
+ * Call vmcrypt_wrap_ready() before.
+ *
+ * Return: 0, or a negative errno of the crypto API.
+ */
+int vmcrypt_seal_dek(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
+		     const struct vmcrypt_moved_dek *moved,
+		     u8 sealed[VMCRYPT_SEALED_LEN])
+{
+	u8 nonce[VMCRYPT_NONCE_LEN];
+
+	get_random_bytes(nonce, sizeof(nonce));
+	return seal(aead, seal_label, bind, nonce, moved, sizeof(*moved),
+		    sealed);
+}
+
+/**
+ * vmcrypt_open_dek - open a DEK that the kernel at the other end sealed
+ * @aead: cipher of the migration
+ * @bind: what the DEK must be bound to; all names valid
+ * @sealed: sealed DEK
+ * @moved: receives the DEK, and what tells its KEK from others; the caller
+ *	wipes it. Untouched on error
+ * @extack: receives the reason of a refusal
+ *
+ * Return: as vmcrypt_unwrap().
+ */
+int vmcrypt_open_dek(struct crypto_aead *aead, const struct vmcrypt_bind *bind,
+		     const u8 sealed[VMCRYPT_SEALED_LEN],
+		     struct vmcrypt_moved_dek *moved,
+		     struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	ret = check_header(sealed, extack);
+	if (ret)
+		return ret;
+	ret = open(aead, seal_label, bind, sealed, moved, sizeof(*moved));
+	if (ret == -EBADMSG) {
+		NL_SET_ERR_MSG(extack,
+			       "sealed DEK is not authentic for this migration, KEK, VM and volume");
 		return -EKEYREJECTED;
 	}
 	return ret;
