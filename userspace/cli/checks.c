@@ -105,7 +105,7 @@ static void check_module(json_t *list, const char *root, const char *release)
 			    "vmcrypt is installed for kernel %s, but not loaded", release);
 	} else {
 		finding_add(list, "module", FIND_FAIL,
-			    "apt install linux-headers-$(uname -r); then 'dkms autoinstall', or 'make install-module' in the source folder; then modprobe vmcrypt",
+			    N_("apt install linux-headers-$(uname -r); then 'dkms autoinstall', or 'make install-module' in the source folder; then modprobe vmcrypt"),
 			    "vmcrypt is not built for kernel %s", release);
 	}
 }
@@ -120,7 +120,7 @@ static void check_dm_crypt(json_t *list, const char *root, const char *release)
 			    "dm-crypt is installed and gets loaded with the first disk");
 	else
 		finding_add(list, "dm-crypt", FIND_FAIL,
-			    "apt install linux-image-amd64, then boot that kernel",
+			    N_("apt install linux-image-amd64, then boot that kernel"),
 			    "kernel %s has no dm-crypt", release);
 }
 
@@ -243,6 +243,6 @@ void checks_memlock(json_t *list, const char *root, pid_t pid, size_t heap)
 	}
 	vmc_size_format(strtoull(soft, NULL, 10), have);
 	finding_add(list, "locked memory", FIND_FAIL,
-		    "systemctl edit vmcryptd: [Service] LimitMEMLOCK=64M; then systemctl restart vmcryptd",
+		    N_("systemctl edit vmcryptd: [Service] LimitMEMLOCK=64M; then systemctl restart vmcryptd"),
 		    "vmcryptd may lock %s, but its secure heap is %s", have, want);
 }

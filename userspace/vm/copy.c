@@ -195,10 +195,10 @@ static int run(struct copy *c, const char *phase,
 
 int copy_run(struct copy *c, struct vmc_error *err)
 {
-	return run(c, "copy", copy_chunk, err);
+	return run(c, N_("copy"), copy_chunk, err);
 }
 
 int copy_verify(struct copy *c, struct vmc_error *err)
 {
-	return run(c, "verify", verify_chunk, err);
+	return run(c, N_("verify"), verify_chunk, err);
 }
