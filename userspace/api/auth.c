@@ -350,7 +350,7 @@ static int on_message(sd_bus_message *m, void *data, sd_bus_error *e)
 	if (!action) {
 		vmc_fail(&err, VMC_ENOENT, "there is no method %s.%s", sd_bus_message_get_interface(m) ?: "?",
 			 sd_bus_message_get_member(m) ?: "?");
-		vmc_hint(&err, "see busctl introspect " API_NAME " %s", sd_bus_message_get_path(m));
+		vmc_hint(&err, "see busctl introspect %s %s", API_NAME, sd_bus_message_get_path(m));
 		bus_error_reply(m, &err);
 		return 1;
 	}

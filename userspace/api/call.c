@@ -59,9 +59,9 @@ json_t *call_parse_object(const char *text, const char *what, struct vmc_error *
 	if (json_is_object(o))
 		return o;
 	if (o)
-		vmc_fail(err, VMC_EINVAL, "%s must be a JSON object", what);
+		vmc_fail(err, VMC_EINVAL, "%s must be a JSON object", message_say(what));
 	else
-		vmc_fail(err, VMC_EINVAL, "%s is not JSON: %s at byte %d", what, je.text, je.position);
+		vmc_fail(err, VMC_EINVAL, "%s is not JSON: %s at byte %d", message_say(what), je.text, je.position);
 	json_decref(o);
 	return NULL;
 }

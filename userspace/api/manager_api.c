@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "../lib/events.h"
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/version.h"
 #include "alarm_api.h"
 #include "call.h"
@@ -160,7 +162,7 @@ static void tell_provider(struct call *c, const char *type, const char *message_
 {
 	json_t *d = json_pack("{s:s}", "provider", name);
 
-	event_tell(c->api, type, message_id, NULL, d, "key provider '%s' %s", name, what);
+	event_tell(c->api, type, message_id, NULL, d, "key provider '%s' %s", name, message_say(what));
 	json_decref(d);
 }
 
@@ -179,7 +181,7 @@ static int run_add_provider(struct call *c, struct backend *b, struct vmc_error 
 		vmc_hint(err, "this vmcryptd knows: kmip, native");
 		return VMC_ENOTSUP;
 	}
-	options = call_parse_object(c->s[2], "the options of AddProvider", err);
+	options = call_parse_object(c->s[2], N_("the options of AddProvider"), err);
 	if (!options)
 		return VMC_EINVAL;
 	rc = provider_refuse_secrets(options, err);
@@ -189,7 +191,7 @@ static int run_add_provider(struct call *c, struct backend *b, struct vmc_error 
 	if (!rc)
 		call_poke(c);
 	if (!rc)
-		tell_provider(c, "provider-added", VMC_MSG_PROVIDER_ADDED, c->s[1], "was added");
+		tell_provider(c, "provider-added", VMC_MSG_PROVIDER_ADDED, c->s[1], N_("was added"));
 	return rc;
 }
 
@@ -244,7 +246,7 @@ static int run_remove_provider(struct call *c, struct backend *b, struct vmc_err
 	if (!rc)
 		call_poke(c);
 	if (!rc)
-		tell_provider(c, "provider-removed", VMC_MSG_PROVIDER_REMOVED, c->s[0], "was removed");
+		tell_provider(c, "provider-removed", VMC_MSG_PROVIDER_REMOVED, c->s[0], N_("was removed"));
 	return rc;
 }
 
@@ -253,7 +255,7 @@ static int run_set_default(struct call *c, struct backend *b, struct vmc_error *
 	int rc = providers_set_default(b->ps, c->s[0], err);
 
 	if (!rc)
-		tell_provider(c, "provider-default", VMC_MSG_PROVIDER_DEFAULT, c->s[0], "is the default now");
+		tell_provider(c, "provider-default", VMC_MSG_PROVIDER_DEFAULT, c->s[0], N_("is the default now"));
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../lib/events.h"
+#include "../lib/i18n.h"
 #include "../lib/secmem.h"
 #include "call.h"
 #include "event_api.h"
@@ -93,7 +94,7 @@ static int run_trust(struct call *c, struct backend *b, struct vmc_error *err)
 		vmc_hint(err, "call Import, which takes the key as an open file");
 		return VMC_EINVAL;
 	}
-	args = call_parse_object(c->s[1], "the argument of Trust", err);
+	args = call_parse_object(c->s[1], N_("the argument of Trust"), err);
 	if (!args)
 		return VMC_EINVAL;
 	rc = provider_refuse_secrets(args, err);

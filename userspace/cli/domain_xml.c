@@ -85,7 +85,7 @@ static bool take_mapping(const char *s, struct domain_volume *v)
 static int bad_mapping(const char *value, struct vmc_error *err)
 {
 	vmc_fail(err, VMC_EINVAL, "'%.200s' names no volume of an encrypted VM", value);
-	vmc_hint(err, "the devices are called " MAPPER_PREFIX "UUID-DISK; 'vmcrypt vm show VM' prints them");
+	vmc_hint(err, "the devices are called %sUUID-DISK; 'vmcrypt vm show VM' prints them", MAPPER_PREFIX);
 	return VMC_EINVAL;
 }
 
@@ -192,7 +192,8 @@ static int take_meta(struct domain *d, xmlNode *vm, struct vmc_error *err)
 		r = vmc_fail(err, VMC_EINVAL, "its metadata names a VM by '%.80s', which is no UUID",
 			     id ? (const char *)id : "");
 	if (r)
-		vmc_hint(err, "write one <vmcrypt:vm xmlns:vmcrypt='" DOMAIN_NS "' id='UUID'/>; 'vmcrypt vm list' shows the ids");
+		vmc_hint(err, "write one <vmcrypt:vm xmlns:vmcrypt='%s' id='UUID'/>; 'vmcrypt vm list' shows the ids",
+			 DOMAIN_NS);
 	xmlFree(id);
 	return r;
 }

@@ -157,7 +157,7 @@ static void log_change(struct server *s)
 			   "the configuration is as before: %s", s->change_err.text);
 	} else if (!s->ready) {
 		event_tell(&s->api, "ready", VMC_MSG_DAEMON_READY, NULL, NULL,
-			   "vmcryptd " VMC_VERSION " is ready");
+			   "vmcryptd %s is ready", VMC_VERSION);
 	} else if (s->reloading) {
 		event_tell(&s->api, "reloaded", VMC_MSG_DAEMON_RELOADED, NULL, NULL,
 			   "the configuration was read anew");
@@ -483,12 +483,12 @@ static int own_name(struct server *s, struct vmc_error *err)
 		return vmc_fail_errno(err, -r, "cannot watch the bus");
 	r = take_name(s);
 	if (r == -ETIMEDOUT) {
-		vmc_fail(err, VMC_EEXIST, "the bus name " API_NAME " is taken: another vmcryptd runs");
-		vmc_hint(err, "systemctl status vmcryptd; busctl status " API_NAME);
+		vmc_fail(err, VMC_EEXIST, "the bus name %s is taken: another vmcryptd runs", API_NAME);
+		vmc_hint(err, "systemctl status vmcryptd; busctl status %s", API_NAME);
 		return VMC_EEXIST;
 	}
 	if (r < 0) {
-		vmc_fail_errno(err, -r, "cannot own the bus name " API_NAME);
+		vmc_fail_errno(err, -r, "cannot own the bus name %s", API_NAME);
 		vmc_hint(err, "does the bus policy allow it? See share/dbus-1/system.d/org.vmcrypt1.conf");
 		return err->code;
 	}

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "client_priv.h"
 
 /* Room for the answers to one batch; the kernel counts up to 2 KiB for each. */
@@ -19,7 +21,7 @@
 
 static int fail_nl(struct vmc_error *err, int nlerr, const char *doing)
 {
-	return vmc_fail(err, VMC_EIO, "cannot %s: %s", doing, nl_geterror(nlerr));
+	return vmc_fail(err, VMC_EIO, "cannot %s: %s", message_say(doing), nl_geterror(nlerr));
 }
 
 int vmk_socket_new(struct nl_sock **out, struct vmc_error *err)
@@ -33,7 +35,7 @@ int vmk_socket_new(struct nl_sock **out, struct vmc_error *err)
 	rc = genl_connect(s);
 	if (rc) {
 		nl_socket_free(s);
-		return fail_nl(err, rc, "open a generic netlink socket");
+		return fail_nl(err, rc, N_("open a generic netlink socket"));
 	}
 	setsockopt(nl_socket_get_fd(s), SOL_SOCKET, SO_RCVTIMEO, &patience,
 		   sizeof(patience));
@@ -55,7 +57,7 @@ int vmk_resolve_family(struct vmc_error *err)
 	if (family >= 0)
 		return family;
 	if (family != -NLE_OBJ_NOTFOUND)
-		return fail_nl(err, family, "look for the vmcrypt module");
+		return fail_nl(err, family, N_("look for the vmcrypt module"));
 	vmc_fail(err, VMC_ENOMODULE, "the kernel module vmcrypt is not loaded");
 	vmc_hint(err, "modprobe vmcrypt");
 	return VMC_ENOMODULE;
@@ -127,7 +129,7 @@ static int on_info(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 int vmk_info(struct vmk *k, struct vmk_info *info, struct vmc_error *err)
 {
-	static const struct vmk_subject subject = { .doing = "ask the vmcrypt module what it is" };
+	static const struct vmk_subject subject = { .doing = N_("ask the vmcrypt module what it is") };
 	struct vmk_req r;
 	int rc;
 

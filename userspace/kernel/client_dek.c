@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "client_priv.h"
 
 _Static_assert(VMK_DEK_LEN == VMCRYPT_DEK_LEN, "client.h and the uapi header differ");
@@ -58,10 +59,10 @@ static int on_sealed(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 	(void)h;
 	rc = vmk_take_bytes(tb[VMCRYPT_A_DEK_WRAPPED], s->wrapped, VMK_WRAPPED_LEN,
-			    "wrapped key", err);
+			    N_("wrapped key"), err);
 	if (!rc)
 		rc = vmk_take_bytes(tb[VMCRYPT_A_DEK_KCV], kcv, sizeof(kcv),
-				    "key check value", err);
+				    N_("key check value"), err);
 	if (!rc && s->kcv)
 		memcpy(s->kcv, kcv, sizeof(kcv));
 	return rc;
@@ -89,7 +90,7 @@ int vmk_dek_wrap(struct vmk *k, const vmc_uuid *vm, const char *volume, const ch
 		 uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err)
 {
 	const struct vmk_subject subject = {
-		.doing = "wrap the key", .vm = vm, .volume = volume, .kek_id = kek_id,
+		.doing = N_("wrap the key"), .vm = vm, .volume = volume, .kek_id = kek_id,
 	};
 	struct sealed out = { wrapped, kcv };
 	int32_t serial;
@@ -109,7 +110,7 @@ int vmk_dek_rewrap(struct vmk *k, const vmc_uuid *vm, const char *volume, const 
 		   struct vmc_error *err)
 {
 	const struct vmk_subject subject = {
-		.doing = "move the key", .vm = vm, .volume = volume, .kek_id = kek_id,
+		.doing = N_("move the key"), .vm = vm, .volume = volume, .kek_id = kek_id,
 		.new_kek_id = new_kek_id,
 	};
 	struct sealed sealed = { out, kcv };
@@ -144,7 +145,7 @@ int vmk_dek_mac(struct vmk *k, const vmc_uuid *vm, const char *volume, const cha
 		uint8_t mac[VMK_MAC_LEN], struct vmc_error *err)
 {
 	const struct vmk_subject subject = {
-		.doing = "authenticate with the key", .vm = vm, .volume = volume,
+		.doing = N_("authenticate with the key"), .vm = vm, .volume = volume,
 		.kek_id = kek_id,
 	};
 	struct vmk_req r;
@@ -181,13 +182,13 @@ static int on_found(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 	(void)h;
 	rc = vmk_take_string(tb[VMCRYPT_A_DEK_VOLUME], f->v->name, sizeof(f->v->name),
-			     "volume name", err);
+			     N_("volume name"), err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_DEK_KEK_ID], f->v->kek_id,
 				     sizeof(f->v->kek_id), "KEK id", err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_DEK_KEY_DESC], f->v->key_desc,
-				     sizeof(f->v->key_desc), "key description", err);
+				     sizeof(f->v->key_desc), N_("key description"), err);
 	if (!rc && (!tb[VMCRYPT_A_DEK_KEY_SERIAL] || !tb[VMCRYPT_A_DEK_KEYRING]))
 		rc = vmc_fail(err, VMC_EPROTO, "the vmcrypt module's reply has no key serials");
 	if (rc)
@@ -202,7 +203,7 @@ int vmk_dek_get(struct vmk *k, const vmc_uuid *vm, const char *volume, struct vm
 		int32_t *keyring, struct vmc_error *err)
 {
 	const struct vmk_subject subject = {
-		.doing = "find in the kernel the key", .vm = vm, .volume = volume,
+		.doing = N_("find in the kernel the key"), .vm = vm, .volume = volume,
 	};
 	struct found f = { out, keyring };
 	struct vmk_req r;
@@ -219,7 +220,7 @@ int vmk_dek_get(struct vmk *k, const vmc_uuid *vm, const char *volume, struct vm
 int vmk_dek_del(struct vmk *k, const vmc_uuid *vm, const char *volume, struct vmc_error *err)
 {
 	const struct vmk_subject subject = {
-		.doing = "revoke the key", .vm = vm, .volume = volume,
+		.doing = N_("revoke the key"), .vm = vm, .volume = volume,
 	};
 	struct vmk_req r;
 	int rc = vmk_req_dek_new(k, &r, VMCRYPT_CMD_DEK_DEL, vm, volume, NULL, err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/message.h"
 #include "client_priv.h"
 
 /* "the key of volume 'root' of VM 6b3e... under KEK 'kmip/1'", whatever of it there is. */
@@ -105,7 +106,7 @@ int vmk_refused(const struct vmk_subject *s, int errnum, const char *why,
 		split_words(why, reason, sizeof(reason), &advice);
 	else
 		snprintf(reason, sizeof(reason), "%s", strerror_r(errnum, text, sizeof(text)));
-	vmc_fail(err, code, "cannot %s%s: %s", s->doing, subject, reason);
+	vmc_fail(err, code, "cannot %s%s: %s", message_say(s->doing), subject, reason);
 	if (!hint_for(s, code, err) && *advice)
 		vmc_hint(err, "%s", advice);
 	return code;

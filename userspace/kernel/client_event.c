@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../lib/i18n.h"
 #include "client_priv.h"
 
 /* Memory that is only used while nobody reads: thousands of VMs locked at once fit. */
@@ -71,7 +72,7 @@ static int parse_dek_del(struct nlmsghdr *h, struct vmk_event *e, struct vmc_err
 	rc = vmk_take_bytes(tb[VMCRYPT_A_DEK_VM_ID], e->vm.b, sizeof(e->vm.b), "VM id", err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_DEK_VOLUME], e->volume,
-				     sizeof(e->volume), "volume name", err);
+				     sizeof(e->volume), N_("volume name"), err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_DEK_KEK_ID], e->kek_id,
 				     sizeof(e->kek_id), "KEK id", err);

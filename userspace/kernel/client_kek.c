@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "client_priv.h"
 
 _Static_assert(VMK_KEK_ID_MAX == VMCRYPT_KEK_ID_MAX, "client.h and the uapi header differ");
@@ -43,13 +44,13 @@ static int on_kcv(struct nlmsghdr *h, struct nlattr **tb, void *data,
 {
 	(void)h;
 	return vmk_take_bytes(tb[VMCRYPT_A_KEK_KCV], data, VMK_KCV_LEN,
-			      "key check value", err);
+			      N_("key check value"), err);
 }
 
 static int ask_new(struct vmk *k, const char *id, int32_t serial, uint32_t lease,
 		   uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "put into the kernel the KEK", .kek_id = id };
+	const struct vmk_subject subject = { .doing = N_("put into the kernel the KEK"), .kek_id = id };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_KEK_NEW, id, err);
 
@@ -94,7 +95,7 @@ static int on_kek(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 int vmk_kek_get(struct vmk *k, const char *id, struct vmk_kek *out, struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "find in the kernel the KEK", .kek_id = id };
+	const struct vmk_subject subject = { .doing = N_("find in the kernel the KEK"), .kek_id = id };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_KEK_GET, id, err);
 
@@ -143,7 +144,7 @@ static void reset_list(void *data)
 
 int vmk_kek_list(struct vmk *k, struct vmk_kek **out, size_t *n, struct vmc_error *err)
 {
-	static const struct vmk_subject subject = { .doing = "list the KEKs in the kernel" };
+	static const struct vmk_subject subject = { .doing = N_("list the KEKs in the kernel") };
 	struct list l = { NULL, 0, 0 };
 	const struct vmk_req r = {
 		.reply = on_list, .data = &l,
@@ -162,7 +163,7 @@ int vmk_kek_list(struct vmk *k, struct vmk_kek **out, size_t *n, struct vmc_erro
 
 int vmk_kek_del(struct vmk *k, const char *id, bool force, struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "remove from the kernel the KEK", .kek_id = id };
+	const struct vmk_subject subject = { .doing = N_("remove from the kernel the KEK"), .kek_id = id };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_KEK_DEL, id, err);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "client_priv.h"
 
 /* Loads in flight: two requests each, at most, and their answers are memory. */
@@ -16,10 +17,10 @@ static int on_loaded(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 	(void)h;
 	rc = vmk_take_string(tb[VMCRYPT_A_DEK_KEY_DESC], l->key_desc, sizeof(l->key_desc),
-			     "key description", err);
+			     N_("key description"), err);
 	if (!rc)
 		rc = vmk_take_bytes(tb[VMCRYPT_A_DEK_KCV], l->kcv, sizeof(l->kcv),
-				    "key check value", err);
+				    N_("key check value"), err);
 	if (!rc && (!tb[VMCRYPT_A_DEK_KEY_SERIAL] || !tb[VMCRYPT_A_DEK_KEYRING]))
 		rc = vmc_fail(err, VMC_EPROTO, "the vmcrypt module's reply has no key serials");
 	if (rc)
@@ -48,7 +49,7 @@ nla_put_failure:
 static void settle_load(struct vmk_load *l, const struct vmk_req *r)
 {
 	const struct vmk_subject subject = {
-		.doing = "load the key", .vm = &l->vm, .volume = l->volume,
+		.doing = N_("load the key"), .vm = &l->vm, .volume = l->volume,
 		.kek_id = l->kek_id,
 	};
 

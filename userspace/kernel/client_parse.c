@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "client_priv.h"
 
 #define STRING		{ .type = NLA_STRING }
@@ -76,7 +78,7 @@ const struct nla_policy vmk_dek_policy[VMCRYPT_A_DEK_MAX + 1] = {
 
 static int missing(const char *what, struct vmc_error *err)
 {
-	vmc_fail(err, VMC_EPROTO, "the vmcrypt module's reply has no usable %s", what);
+	vmc_fail(err, VMC_EPROTO, "the vmcrypt module's reply has no usable %s", message_say(what));
 	vmc_hint(err, "module and program do not fit together; install both from the same version and load the module anew");
 	return VMC_EPROTO;
 }
@@ -137,7 +139,7 @@ int vmk_parse_info(struct nlattr **tb, struct vmk_info *i, struct vmc_error *err
 		rc = vmk_take_string(tb[VMCRYPT_A_INFO_WRAP_CIPHER], i->wrap_cipher,
 				     sizeof(i->wrap_cipher), "cipher", err);
 	if (!rc && !tb[VMCRYPT_A_INFO_PROTOCOL_VERSION])
-		rc = missing("protocol version", err);
+		rc = missing(N_("protocol version"), err);
 	if (!rc && vmk_parse_stats(tb[VMCRYPT_A_INFO_STATS], &i->stats))
 		rc = missing("counters", err);
 	if (rc)
@@ -159,7 +161,7 @@ int vmk_parse_kek(struct nlattr **tb, struct vmk_kek *k, struct vmc_error *err)
 	rc = vmk_take_string(tb[VMCRYPT_A_KEK_ID], k->id, sizeof(k->id), "KEK id", err);
 	if (!rc)
 		rc = vmk_take_bytes(tb[VMCRYPT_A_KEK_KCV], k->kcv, sizeof(k->kcv),
-				    "key check value", err);
+				    N_("key check value"), err);
 	if (rc)
 		return rc;
 	k->users = u32_or_0(tb[VMCRYPT_A_KEK_USERS]);
@@ -176,15 +178,15 @@ static int parse_volume(struct nlattr *nest, struct vmk_volume *v, struct vmc_er
 	if (nla_parse_nested(tb, VMCRYPT_A_VOLUME_MAX, nest, volume_policy))
 		return missing("volume", err);
 	rc = vmk_take_string(tb[VMCRYPT_A_VOLUME_NAME], v->name, sizeof(v->name),
-			     "volume name", err);
+			     N_("volume name"), err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_VOLUME_KEK_ID], v->kek_id,
 				     sizeof(v->kek_id), "KEK id", err);
 	if (!rc)
 		rc = vmk_take_string(tb[VMCRYPT_A_VOLUME_KEY_DESC], v->key_desc,
-				     sizeof(v->key_desc), "key description", err);
+				     sizeof(v->key_desc), N_("key description"), err);
 	if (!rc && !tb[VMCRYPT_A_VOLUME_KEY_SERIAL])
-		rc = missing("key serial", err);
+		rc = missing(N_("key serial"), err);
 	if (!rc)
 		v->key_serial = (int32_t)nla_get_u32(tb[VMCRYPT_A_VOLUME_KEY_SERIAL]);
 	return rc;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../lib/message.h"
 #include "client_priv.h"
 
 #define BATCH		256
@@ -313,5 +314,5 @@ int vmk_ask_list(struct vmk *k, uint8_t cmd, const struct vmk_req *r,
 		reset(r->data);
 	}
 	return vmc_fail(err, VMC_EBUSY, "cannot %s: it changed %d times while it was read",
-			subject->doing, DUMP_TRIES);
+			message_say(subject->doing), DUMP_TRIES);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "client_priv.h"
 
 _Static_assert(sizeof(vmc_uuid) == VMCRYPT_VM_ID_LEN, "util.h and the uapi header differ");
@@ -54,7 +55,7 @@ static int on_vm(struct nlmsghdr *h, struct nlattr **tb, void *data,
 
 int vmk_vm_get(struct vmk *k, const vmc_uuid *vm, struct vmk_vm *out, struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "find in the kernel the keyring", .vm = vm };
+	const struct vmk_subject subject = { .doing = N_("find in the kernel the keyring"), .vm = vm };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_VM_GET, vm, err);
 
@@ -110,7 +111,7 @@ static void reset_list(void *data)
 
 int vmk_vm_list(struct vmk *k, struct vmk_vm **out, size_t *n, struct vmc_error *err)
 {
-	static const struct vmk_subject subject = { .doing = "list the VMs in the kernel" };
+	static const struct vmk_subject subject = { .doing = N_("list the VMs in the kernel") };
 	struct list l = { NULL, 0, 0 };
 	const struct vmk_req r = {
 		.reply = on_list, .data = &l,
@@ -129,7 +130,7 @@ int vmk_vm_list(struct vmk *k, struct vmk_vm **out, size_t *n, struct vmc_error 
 
 int vmk_vm_lock(struct vmk *k, const vmc_uuid *vm, struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "revoke the keys", .vm = vm };
+	const struct vmk_subject subject = { .doing = N_("revoke the keys"), .vm = vm };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_VM_LOCK, vm, err);
 
@@ -138,7 +139,7 @@ int vmk_vm_lock(struct vmk *k, const vmc_uuid *vm, struct vmc_error *err)
 
 int vmk_vm_del(struct vmk *k, const vmc_uuid *vm, bool force, struct vmc_error *err)
 {
-	const struct vmk_subject subject = { .doing = "remove the keyring", .vm = vm };
+	const struct vmk_subject subject = { .doing = N_("remove the keyring"), .vm = vm };
 	struct vmk_req r;
 	int rc = new_request(k, &r, VMCRYPT_CMD_VM_DEL, vm, err);
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "client.h"
 #include "dm_priv.h"
@@ -120,7 +121,7 @@ static int create(const struct dm_crypt *c, struct vmc_error *err)
 		dm_task_destroy(t);
 		rc = vmc_fail(err, VMC_ENOMEM, "no memory for mapping '%s'", c->name);
 	} else {
-		rc = dm_run(t, "make mapping", c->name, err);
+		rc = dm_run(t, N_("make mapping"), c->name, err);
 	}
 	dm_unlock();
 	return rc;
@@ -148,7 +149,7 @@ static int load_table(const struct dm_crypt *c, const struct device *d, struct v
 		dm_task_destroy(t);
 		rc = vmc_fail(err, VMC_ENOMEM, "no memory for mapping '%s'", c->name);
 	} else {
-		rc = dm_run(t, "open mapping", c->name, err);
+		rc = dm_run(t, N_("open mapping"), c->name, err);
 	}
 	dm_unlock();
 	return rc;
@@ -163,9 +164,9 @@ static int map(const struct dm_crypt *c, const struct device *d, struct vmc_erro
 		return rc;
 	rc = load_table(c, d, err);
 	if (!rc)
-		rc = dm_run_type(DM_DEVICE_RESUME, "open mapping", c->name, err);
+		rc = dm_run_type(DM_DEVICE_RESUME, N_("open mapping"), c->name, err);
 	if (rc)
-		dm_run_type(DM_DEVICE_REMOVE, "close mapping", c->name, NULL);
+		dm_run_type(DM_DEVICE_REMOVE, N_("close mapping"), c->name, NULL);
 	return rc;
 }
 
@@ -247,7 +248,7 @@ static int remove_mapping(const char *name, const struct dm_info *info, struct v
 	int rc;
 
 	for (;;) {
-		rc = dm_run_type(DM_DEVICE_REMOVE, "close mapping", name, err);
+		rc = dm_run_type(DM_DEVICE_REMOVE, N_("close mapping"), name, err);
 		if (rc != VMC_EBUSY)
 			break;
 		if (!--tries)

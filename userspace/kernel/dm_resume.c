@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "client.h"
 #include "dm_priv.h"
 
@@ -25,7 +27,7 @@ static int suspend(const char *name, struct vmc_error *err)
 
 	dm_lock();
 	t = dm_task_for(DM_DEVICE_SUSPEND, name, err);
-	rc = t ? dm_run(t, "suspend mapping", name, err) : VMC_ENOMEM;
+	rc = t ? dm_run(t, N_("suspend mapping"), name, err) : VMC_ENOMEM;
 	dm_unlock();
 	return rc;
 }
@@ -41,7 +43,7 @@ static int message(const char *doing, const char *name, const char *text, struct
 		rc = VMC_ENOMEM;
 	else if (!dm_task_set_sector(t, 0) || !dm_task_set_message(t, text)) {
 		dm_task_destroy(t);
-		rc = vmc_fail(err, VMC_ENOMEM, "no memory to %s '%s'", doing, name);
+		rc = vmc_fail(err, VMC_ENOMEM, "no memory to %s '%s'", message_say(doing), name);
 	} else {
 		rc = dm_run(t, doing, name, err);
 	}
@@ -57,7 +59,7 @@ int dm_suspend_wipe(const char *name, struct vmc_error *err)
 	if (!rc && !info.suspended)
 		rc = suspend(name, err);
 	if (!rc)
-		rc = message("wipe the key of mapping", name, "key wipe", err);
+		rc = message(N_("wipe the key of mapping"), name, "key wipe", err);
 	return rc;
 }
 
@@ -73,7 +75,7 @@ static int set_key(const char *name, const char *key_desc, int32_t keyring,
 	rc = dm_keyring_link(keyring, name, err);
 	if (rc)
 		return rc;
-	rc = message("set the key of mapping", name, text, err);
+	rc = message(N_("set the key of mapping"), name, text, err);
 	dm_keyring_unlink(keyring);
 	return rc == VMC_ENOKEY ? dm_no_dek(name, key_desc, err) : rc;
 }
@@ -86,5 +88,5 @@ int dm_set_resume(const char *name, const char *key_desc, int32_t keyring, struc
 	if (rc || !info.suspended)
 		return rc;
 	rc = set_key(name, key_desc, keyring, err);
-	return rc ? rc : dm_run_type(DM_DEVICE_RESUME, "resume mapping", name, err);
+	return rc ? rc : dm_run_type(DM_DEVICE_RESUME, N_("resume mapping"), name, err);
 }

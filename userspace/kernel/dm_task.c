@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/util.h"
 #include "dm_priv.h"
 
@@ -78,10 +80,10 @@ static int explain(int errnum, const char *doing, const char *name, struct vmc_e
 	int rc;
 
 	if (!errnum)	/* it failed before it asked the kernel */
-		rc = vmc_fail(err, VMC_EIO, "cannot %s '%s': %s", doing, name,
-			      words[0] ? words : "device-mapper is not available");
+		rc = vmc_fail(err, VMC_EIO, "cannot %s '%s': %s", message_say(doing), name,
+			      words[0] ? words : _("device-mapper is not available"));
 	else
-		rc = vmc_fail_errno(err, errnum, "cannot %s '%s'", doing, name);
+		rc = vmc_fail_errno(err, errnum, "cannot %s '%s'", message_say(doing), name);
 	if (!errnum || errnum == ENXIO || errnum == ENODEV)
 		vmc_hint(err, "is the kernel's device-mapper there? modprobe dm-mod; modprobe dm-crypt; the kernel log ('dmesg') may tell more");
 	else if (errnum == EINVAL || errnum == EIO)
@@ -139,7 +141,7 @@ int dm_run_udev(struct dm_task *t, const char *doing, const char *name, struct v
 	dm_lock();
 	udev = dm_udev_get_sync_support();
 	if (udev && !dm_task_set_cookie(t, &cookie, UDEV_FLAGS))
-		rc = vmc_fail(err, VMC_EIO, "cannot %s '%s': no udev cookie: %s", doing, name, words);
+		rc = vmc_fail(err, VMC_EIO, "cannot %s '%s': no udev cookie: %s", message_say(doing), name, words);
 	if (!rc)
 		rc = run_locked(t, doing, name, err);
 	dm_task_destroy(t);
@@ -172,7 +174,7 @@ int dm_info_of(const char *name, struct dm_info *info, struct vmc_error *err)
 		dm_unlock();
 		return VMC_ENOMEM;
 	}
-	rc = run_locked(t, "look at mapping", name, err);
+	rc = run_locked(t, N_("look at mapping"), name, err);
 	if (!rc && !dm_task_get_info(t, info))
 		rc = vmc_fail(err, VMC_EIO, "cannot look at mapping '%s'", name);
 	dm_task_destroy(t);

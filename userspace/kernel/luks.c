@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "dm_priv.h"
 
 #define LOCK_DIR	"/run/cryptsetup"
@@ -48,8 +50,8 @@ static int fail(struct vmc_error *err, const struct words *w, int r, const char 
 		const char *path)
 {
 	if (w->text[0])
-		return vmc_fail(err, vmc_code_from_errno(-r), "cannot %s '%s': %s", doing, path, w->text);
-	return vmc_fail_errno(err, -r, "cannot %s '%s'", doing, path);
+		return vmc_fail(err, vmc_code_from_errno(-r), "cannot %s '%s': %s", message_say(doing), path, w->text);
+	return vmc_fail_errno(err, -r, "cannot %s '%s'", message_say(doing), path);
 }
 
 /* Lock held from here to close_device(). */
@@ -140,7 +142,7 @@ static int put_token(struct crypt_device *cd, int slot, const char *path,
 		return vmc_fail(err, VMC_ENOMEM, "no memory for the token of '%s'", path);
 	r = crypt_token_json_set(cd, slot, json);
 	free(json);
-	return r < 0 ? fail(err, w, r, "write the token of", path) : 0;
+	return r < 0 ? fail(err, w, r, N_("write the token of"), path) : 0;
 }
 
 /* ---- format ---- */
@@ -175,7 +177,7 @@ static int format_device(struct crypt_device *cd, const char *path, const uint8_
 		r = crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL,
 				 (const char *)dek, VMK_DEK_LEN, &params);
 	if (r < 0)
-		return fail(err, w, r, "make a LUKS2 header on", path);
+		return fail(err, w, r, N_("make a LUKS2 header on"), path);
 	snprintf(uuid, 40, "%s", crypt_get_uuid(cd));
 	return put_token(cd, CRYPT_ANY_TOKEN, path, t, w, err);
 }
@@ -239,7 +241,7 @@ static int load(struct crypt_device *cd, const char *path, const struct words *w
 	if (!r)
 		return 0;
 	if (r != -EINVAL)
-		return fail(err, w, r, "read the header of", path);
+		return fail(err, w, r, N_("read the header of"), path);
 	if (!smells_of_luks(path)) {
 		vmc_fail(err, VMC_ENOENT, "'%s' has no LUKS2 header", path);
 		vmc_hint(err, "it is not encrypted by vmcrypt; 'vmcrypt disk encrypt' does that");
@@ -282,7 +284,7 @@ static int read_token(struct crypt_device *cd, const char *path, struct luks_hea
 		return two_tokens(path, err);
 	r = crypt_token_json_get(cd, slot, &json);
 	if (r < 0)
-		return fail(err, w, r, "read the token of", path);
+		return fail(err, w, r, N_("read the token of"), path);
 	rc = luks_token_parse(json, &h->token, err);
 	if (rc) {
 		vmc_prefix(err, "'%s': ", path);

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "luks.h"
 
 #define TOKEN_TYPE	"vmcrypt"
@@ -16,7 +18,7 @@ static const char *const members[] = {
 
 static int bad(struct vmc_error *err, const char *what)
 {
-	vmc_fail(err, VMC_EINVAL, "the vmcrypt token has no valid %s", what);
+	vmc_fail(err, VMC_EINVAL, "the vmcrypt token has no valid %s", message_say(what));
 	vmc_hint(err, "restore the volume's header from a backup, or write the token anew from the VM's bundle by registering it");
 	return VMC_EINVAL;
 }
@@ -69,7 +71,7 @@ static int check_members(const json_t *j, struct vmc_error *err)
 	}
 	v = json_object_get(j, "keyslots");
 	if (!json_is_array(v) || json_array_size(v))
-		return bad(err, "list of keyslots (it must be empty)");
+		return bad(err, N_("list of keyslots (it must be empty)"));
 	return 0;
 }
 
@@ -82,7 +84,7 @@ static int parse_names(const json_t *j, struct luks_token *t, struct vmc_error *
 	if (!vm || vmc_uuid_parse(vm, &t->vm))
 		return bad(err, "VM id");
 	if (!volume || !vmc_name_ok(volume, VMK_VOLUME_MAX))
-		return bad(err, "volume name");
+		return bad(err, N_("volume name"));
 	if (!kek || !kek_id_ok(kek))
 		return bad(err, "KEK id");
 	memcpy(t->volume, volume, strlen(volume) + 1);
@@ -99,9 +101,9 @@ static int parse_values(const json_t *j, struct luks_token *t, struct vmc_error 
 
 	if (!wrapped || vmc_base64_decode(wrapped, t->wrapped, sizeof(t->wrapped), &n) ||
 	    n != sizeof(t->wrapped))
-		return bad(err, "wrapped key");
+		return bad(err, N_("wrapped key"));
 	if (!kcv || vmc_hex_decode(kcv, t->kcv, sizeof(t->kcv), &n) || n != sizeof(t->kcv))
-		return bad(err, "key check value");
+		return bad(err, N_("key check value"));
 	if (!json_is_integer(generation) || json_integer_value(generation) < 0)
 		return bad(err, "generation");
 	t->generation = (uint64_t)json_integer_value(generation);

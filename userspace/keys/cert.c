@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/secmem.h"
 #include "../lib/util.h"
 
@@ -137,7 +138,7 @@ out:
 
 int cert_key_from_pem(const char *pem, EVP_PKEY **key, struct vmc_error *err)
 {
-	return key_parse(pem, strlen(pem), "the key given", key, err);
+	return key_parse(pem, strlen(pem), N_("the key given"), key, err);
 }
 
 int cert_key_new(EVP_PKEY **key, struct vmc_error *err)

@@ -153,8 +153,10 @@ int registry_find(struct providers *ps, const char *name, struct vmc_error *err)
 	for (size_t i = 0; i < n && used + PROVIDER_NAME_MAX + 3 < sizeof(all); i++)
 		used += snprintf(all + used, sizeof(all) - used, "%s%s", i ? ", " : "", names[i]);
 	names_free(names, n);
-	rc = vmc_fail(err, VMC_ENOENT, "there is no key provider '%s'; there %s %s", name,
-		      n > 1 ? "are" : "is", n ? all : "none at all");
+	if (n)
+		rc = vmc_fail(err, VMC_ENOENT, "there is no key provider '%s'; there is %s", name, all);
+	else
+		rc = vmc_fail(err, VMC_ENOENT, "there is no key provider '%s'; there is none at all", name);
 	vmc_hint(err, "the name is that of the cluster a VM was encrypted with: vmcrypt provider add kmip %s --server HOST",
 		 name);
 	return rc;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "cert.h"
 #include "kmip/cluster.h"
@@ -241,7 +242,7 @@ static int verb_upload(struct trust *t, json_t **result, struct vmc_error *err)
 	(void)result;
 	rc = need_text(t, "pem", &pem, err);
 	if (!rc)
-		rc = cert_chain_from_pem(pem, "the certificate given", &chain, err);
+		rc = cert_chain_from_pem(pem, N_("the certificate given"), &chain, err);
 	if (rc)
 		return rc;
 	x = sk_X509_value(chain, 0);
@@ -272,7 +273,7 @@ static int verb_import(struct trust *t, json_t **result, struct vmc_error *err)
 	if (!rc)
 		rc = need_text(t, "key_pem", &key_pem, err);
 	if (!rc)
-		rc = cert_chain_from_pem(pem, "the certificate given", &chain, err);
+		rc = cert_chain_from_pem(pem, N_("the certificate given"), &chain, err);
 	if (!rc)
 		rc = cert_key_from_pem(key_pem, &key, err);
 	if (!rc)
@@ -313,7 +314,7 @@ static json_t *show_server(struct tls_context *ctx, const char *host, uint16_t p
 	trusted = !verdict.code;
 	j = json_pack("{s:s, s:i, s:b, s:b, s:s, s:o}", "host", host, "port", (int)port, "trusted",
 		      trusted, "pinned", pinned, "verdict", !trusted ? verdict.text :
-		      pinned ? "trusted: its fingerprint is pinned" : "trusted: signed by a CA of this provider",
+		      pinned ? _("trusted: its fingerprint is pinned") : _("trusted: signed by a CA of this provider"),
 		      "chain", chain_json(chain));
 	cert_chain_free(chain);
 	return j;

@@ -319,7 +319,7 @@ void message_remember(const char *text, json_t *m)
 
 const char *message_say(const char *msgid)
 {
-	const char *text = _(msgid);
+	const char *text = *msgid ? _(msgid) : msgid;
 
 	message_remember(text, json_pack("{s:s, s:[]}", "format", msgid, "args"));
 	return text;

@@ -9,6 +9,8 @@
 #include "../keys/provider.h"
 #include "../kernel/dm.h"
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 
 #define FORMAT_NAME "vmcrypt-bundle"
 
@@ -64,7 +66,7 @@ static bool kek_id_ok(const char *s)
 
 static int bad(struct vmc_error *err, const char *what)
 {
-	return vmc_fail(err, VMC_EINVAL, "bundle: %s", what);
+	return vmc_fail(err, VMC_EINVAL, "bundle: %s", message_say(what));
 }
 
 static int get_string(const json_t *o, const char *key, char *out, size_t size, struct vmc_error *err)
@@ -170,14 +172,14 @@ int bundle_volume_parse(const json_t *o, struct bundle_volume *v, struct vmc_err
 	int r;
 
 	if (!json_is_object(o) || !only_keys(o, keys, ARRAY_SIZE(keys)))
-		return bad(err, "a volume has unknown fields");
+		return bad(err, N_("a volume has unknown fields"));
 	r = get_string(o, "name", v->name, sizeof(v->name), err);
 	if (!r && !bundle_volume_name_ok(v->name))
-		r = bad(err, "a volume's name has characters that are not allowed");
+		r = bad(err, N_("a volume's name has characters that are not allowed"));
 	if (!r)
 		r = get_string(o, "path", v->path, sizeof(v->path), err);
 	if (!r && !path_ok(v->path))
-		r = bad(err, "a volume's path is not plain");
+		r = bad(err, N_("a volume's path is not plain"));
 	if (!r)
 		r = get_uuid(o, "luks_uuid", &uuid, err);
 	if (!r)
@@ -185,7 +187,7 @@ int bundle_volume_parse(const json_t *o, struct bundle_volume *v, struct vmc_err
 	if (!r)
 		r = get_string(o, "kek", v->kek_id, sizeof(v->kek_id), err);
 	if (!r && !kek_id_ok(v->kek_id))
-		r = bad(err, "a volume's key is not of the form provider/key-id");
+		r = bad(err, N_("a volume's key is not of the form provider/key-id"));
 	if (!r)
 		r = get_hex(o, "kcv", v->kcv, VMK_KCV_LEN, err);
 	if (!r)
@@ -243,20 +245,20 @@ static int parse_object(const json_t *o, struct bundle *b, struct vmc_error *err
 	int r;
 
 	if (!json_is_object(o))
-		return bad(err, "not a JSON object");
+		return bad(err, N_("not a JSON object"));
 	r = parse_version(o, err);
 	if (!r && !only_keys(o, keys, ARRAY_SIZE(keys)))
-		r = bad(err, "unknown fields");
+		r = bad(err, N_("unknown fields"));
 	if (!r)
 		r = get_uuid(o, "id", &b->id, err);
 	if (!r)
 		r = get_string(o, "name", b->name, sizeof(b->name), err);
 	if (!r && !vmc_name_ok(b->name, BUNDLE_NAME_MAX))
-		r = bad(err, "the VM's name has characters that are not allowed");
+		r = bad(err, N_("the VM's name has characters that are not allowed"));
 	if (!r)
 		r = get_string(o, "migration", b->migration, sizeof(b->migration), err);
 	if (!r && strcmp(b->migration, "required"))
-		r = bad(err, "\"migration\" is not \"required\", which an encrypted VM must have");
+		r = bad(err, N_("\"migration\" is not \"required\", which an encrypted VM must have"));
 	if (!r)
 		r = get_u64(o, "serial", &b->serial, err);
 	if (!r)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 
 #define CHUNK		(1024 * 1024)

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
+#include "../lib/message.h"
 #include "vm_priv.h"
 
 static const struct job_kind *const kinds[] = {
@@ -132,7 +134,7 @@ static int record_orphan(struct vmm *m, struct inv_job *job, const char *why, st
 /* Whether a key has that label, only the provider knows. */
 int job_settle_kek(struct vmm *m, struct inv_job *job, struct vmc_error *err)
 {
-	int r = record_orphan(m, job, "perhaps made before an operation was cut short", err);
+	int r = record_orphan(m, job, N_("perhaps made before an operation was cut short"), err);
 
 	if (!r)
 		job_keep_kek(job);
@@ -217,11 +219,12 @@ static void tell_orphan(struct vmm *m, const struct inv_job *job, const char *wh
 	if (id[0]) {
 		vmk_kek_del(m->k, id, false, NULL);
 		vmm_emit(m, VMM_EV_KEY_ORPHANED, VMC_MSG_KEY_ORPHANED, NULL,
-			 json_pack("{s:s}", "key", id), "Key '%s' is not used: %s", id, why);
+			 json_pack("{s:s}", "key", id), "Key '%s' is not used: %s", id, message_say(why));
 	} else if (label[0]) {
 		vmm_emit(m, VMM_EV_KEY_ORPHANED, VMC_MSG_KEY_ORPHANED, NULL,
 			 json_pack("{s:s, s:s}", "provider", provider, "label", label),
-			 "Provider '%s' may have a key named '%s' that is not used: %s", provider, label, why);
+			 "Provider '%s' may have a key named '%s' that is not used: %s", provider, label,
+			 message_say(why));
 	}
 }
 
@@ -282,15 +285,19 @@ void job_settle(struct vmm *m, struct vm *vm, const char *id)
 static void mark_pending(struct vmm *m, const struct inv_job *job)
 {
 	struct vm *vm = job_vm(m, job);
+	json_t *details;
 	char what[128];
 
 	describe(job, what, sizeof(what));
 	if (vm)
 		vm_set_job(m, vm, job->id, what);
-	vmm_emit(m, VMM_EV_JOB_PENDING, VMC_MSG_JOB_PENDING, vm ? vm->id : NULL,
-		 json_pack("{s:s, s:s}", "job", job->id, "kind", job->kind),
-		 "Job %s (%s%s%s) was cut short and can go on", job->id, what, vm ? " of VM " : "",
-		 vm ? vm->row.name : "");
+	details = json_pack("{s:s, s:s}", "job", job->id, "kind", job->kind);
+	if (vm)
+		vmm_emit(m, VMM_EV_JOB_PENDING, VMC_MSG_JOB_PENDING, vm->id, details,
+			 "Job %s (%s of VM %s) was cut short and can go on", job->id, what, vm->row.name);
+	else
+		vmm_emit(m, VMM_EV_JOB_PENDING, VMC_MSG_JOB_PENDING, NULL, details,
+			 "Job %s (%s) was cut short and can go on", job->id, what);
 }
 
 static void recover_one(struct vmm *m, struct inv_job *job)

@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "device.h"
 #include "home.h"
 #include "vm_priv.h"
 
-#define UNDONE "made for the creation of a VM that did not finish"
+#define UNDONE N_("made for the creation of a VM that did not finish")
 
 static int check_dir(const char *dir, char real[PATH_MAX], struct vmc_error *err)
 {

@@ -14,11 +14,12 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "copy_job.h"
 #include "device.h"
 #include "recrypt.h"
 
-#define UNDONE "made for a deep recrypt that was undone"
+#define UNDONE N_("made for a deep recrypt that was undone")
 
 /* ---- one volume: the new container ------------------------------------------------------ */
 
@@ -239,7 +240,7 @@ static int advance(struct vmm *m, struct inv_job *job, struct vmc_error *err)
 	if (r)
 		goto out;
 	if (was[0] && !kek_is_used(m, was))
-		r = job_note_key(m, was, "replaced by a deep recrypt", err);
+		r = job_note_key(m, was, N_("replaced by a deep recrypt"), err);
 	if (!r && first && json_object_set(job->state, "volume", first))
 		r = vmc_fail(err, VMC_ENOMEM, "out of memory");
 	if (!r)

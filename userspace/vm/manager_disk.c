@@ -7,11 +7,12 @@
 
 #include "../kernel/dm.h"
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "device.h"
 #include "disk.h"
 #include "vm_priv.h"
 
-#define UNDONE "made for a new disk that was not finished"
+#define UNDONE N_("made for a new disk that was not finished")
 
 int disk_find(const struct vm *vm, const char *disk, struct bundle_volume **v, struct vmc_error *err)
 {

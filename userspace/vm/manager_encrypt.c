@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "copy_job.h"
 #include "device.h"
 #include "disk.h"
 
-#define UNDONE "made for the encryption of a disk that was undone"
+#define UNDONE N_("made for the encryption of a disk that was undone")
 #define SLACK (1024 * 1024)	/* what a file system may want besides */
 
 static int check_space(const char *path, uint64_t size, struct vmc_error *err)

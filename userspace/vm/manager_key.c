@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "vm_priv.h"
 
 static json_t *key_json(const char *id)
@@ -96,10 +97,10 @@ static int add_noted(struct vmm *m, json_t *keys, json_t *nameless, struct vmc_e
 		const struct inv_key *k = &notes[i];
 
 		if (k->id[0])
-			json_object_set_new(entry(keys, k->id), "note", json_string(k->note));
+			json_object_set_new(entry(keys, k->id), "note", json_string(k->note[0] ? _(k->note) : ""));
 		else
 			json_array_append_new(nameless, json_pack("{s:n, s:s, s:s, s:s, s:b, s:i, s:[]}", "id",
-					      "provider", k->provider, "label", k->label, "note", k->note,
+					      "provider", k->provider, "label", k->label, "note", k->note[0] ? _(k->note) : "",
 					      "cached", 0, "users", 0, "vms"));
 	}
 	free(notes);
@@ -240,8 +241,8 @@ static int check_unused(const json_t *o, const char *id, struct vmc_error *err)
 		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
 					 json_string_value(json_object_get(vm, "name")));
 	}
-	vmc_fail(err, VMC_EBUSY, "key '%s' is in use by %zu VM%s: %s", id, json_array_size(vms),
-		 json_array_size(vms) == 1 ? "" : "s", names);
+	vmc_fail(err, VMC_EBUSY, "key '%s' is in use by VMs (%zu): %s", id, json_array_size(vms),
+		 names);
 	vmc_hint(err, "'vmcrypt vm recrypt --shallow' moves VMs to a new key; --force removes it all the same, "
 		 "and the VMs lock");
 	return VMC_EBUSY;

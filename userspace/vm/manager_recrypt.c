@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "vm_priv.h"
 
 struct rotate {
@@ -214,7 +215,7 @@ static int note_unused(struct rotate *ro, struct vmc_error *err)
 		if (!r && !kek_is_used(ro->m, old))
 			r = job_note_key(ro->m, old, why, err);
 		if (!r && !kek_is_used(ro->m, fresh))
-			r = job_note_key(ro->m, fresh, "made for a shallow recrypt that did not need it", err);
+			r = job_note_key(ro->m, fresh, N_("made for a shallow recrypt that did not need it"), err);
 	}
 	return r;
 }

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/util.h"
 #include "device.h"
 
@@ -46,8 +48,8 @@ struct qcow2_header {
 
 static int refuse_qcow2(const char *path, const char *why, const char *hint, struct vmc_error *err)
 {
-	vmc_fail(err, VMC_EINVAL, "image '%s' %s", path, why);
-	vmc_hint(err, "%s", hint);
+	vmc_fail(err, VMC_EINVAL, "image '%s' %s", path, message_say(why));
+	vmc_hint(err, "%s", message_say(hint));
 	return VMC_EINVAL;
 }
 
@@ -56,16 +58,16 @@ static int check_qcow2(const char *path, const struct qcow2_header *h, struct vm
 	uint64_t features = be32toh(h->version) >= 3 ? be64toh(h->incompatible_features) : 0;
 
 	if (h->backing_file_offset || (features & QCOW2_DATA_FILE))
-		return refuse_qcow2(path, "has a backing file or a data file of its own",
-				    "Make one image of it with qemu-img convert", err);
+		return refuse_qcow2(path, N_("has a backing file or a data file of its own"),
+				    N_("Make one image of it with qemu-img convert"), err);
 	if (h->nb_snapshots)
-		return refuse_qcow2(path, "has internal snapshots, which would be lost",
-				    "Delete them with qemu-img snapshot, or convert the state you want", err);
+		return refuse_qcow2(path, N_("has internal snapshots, which would be lost"),
+				    N_("Delete them with qemu-img snapshot, or convert the state you want"), err);
 	if (h->crypt_method)
-		return refuse_qcow2(path, "is encrypted by QEMU",
-				    "Decrypt it first with qemu-img convert", err);
+		return refuse_qcow2(path, N_("is encrypted by QEMU"),
+				    N_("Decrypt it first with qemu-img convert"), err);
 	if (features & QCOW2_CORRUPT)
-		return refuse_qcow2(path, "is marked as corrupt", "Look at it with qemu-img check", err);
+		return refuse_qcow2(path, N_("is marked as corrupt"), N_("Look at it with qemu-img check"), err);
 	return 0;
 }
 
@@ -181,7 +183,7 @@ static int fail_nbd(struct source *s, const char *what, struct vmc_error *err)
 	const char *why = nbd_get_error();
 
 	vmc_fail(err, VMC_EIO, "cannot %s image '%s' by qemu-nbd: %s", what, s->path,
-		 why ? why : "no reason given");
+		 why ? why : _("no reason given"));
 	vmc_hint(err, "'qemu-img info %s' and 'qemu-img check %s' may tell more; qemu-utils must be installed",
 		 s->path, s->path);
 	return VMC_EIO;

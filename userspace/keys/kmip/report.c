@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../lib/i18n.h"
 #include "../../lib/util.h"
 
 struct probe {
@@ -77,8 +78,9 @@ static void warn_cert(json_t *w, const char *whose, int days, unsigned int warn_
 	if (days < 0)
 		json_array_append_new(w, json_sprintf("the certificate of %s has expired", whose));
 	else if (days < (int)warn_days)
-		json_array_append_new(w, json_sprintf("the certificate of %s expires in %d day%s",
-						      whose, days, days == 1 ? "" : "s"));
+		json_array_append_new(w, json_sprintf(P_("the certificate of %s expires in %d day",
+							 "the certificate of %s expires in %d days", days),
+						      whose, days));
 }
 
 static void warn_operations(json_t *w, const char *server, uint64_t has)

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "net.h"
 
 /* TLS 1.2: AEAD with forward secrecy first, then what old servers offer. */
@@ -291,7 +293,7 @@ static int fail_pin(const struct tls *t, const char *why, struct vmc_error *err)
 		cert_subject(leaf, subject);
 	}
 	code = vmc_fail(err, VMC_ETRUST, "key server %s presents the certificate '%s' with fingerprint sha256:%s, %s",
-			t->where, subject, fp, why);
+			t->where, subject, fp, message_say(why));
 	vmc_hint(err, "compare the fingerprint with what the server's administrator tells you; if it is right: vmcrypt provider trust %s pin --fingerprint %s",
 		 t->ctx->provider, fp);
 	return code;
@@ -303,11 +305,10 @@ static int fail_dates(const struct tls *t, bool expired, struct vmc_error *err)
 	int code, days = leaf ? cert_days_left(leaf) : 0;
 
 	if (expired && days < 0)
-		code = vmc_fail(err, VMC_ETRUST, "the certificate of key server %s expired %d day%s ago",
-				t->where, -days, days == -1 ? "" : "s");
+		code = vmc_fail(err, VMC_ETRUST, "the certificate of key server %s expired %d days ago", t->where, -days);
 	else
 		code = vmc_fail(err, VMC_ETRUST, "the certificate of key server %s, or of its CA, %s", t->where,
-				expired ? "has expired" : "is not valid yet");
+				message_say(expired ? N_("has expired") : N_("is not valid yet")));
 	vmc_hint(err, "check this host's clock; else have the certificate of the key server renewed");
 	return code;
 }
@@ -319,8 +320,8 @@ static int fail_verify(const struct tls *t, struct vmc_error *err)
 
 	switch (t->verify_error) {
 	case X509_V_ERR_APPLICATION_VERIFICATION:
-		return fail_pin(t, t->ctx->n_pins ? "which is not the one that is pinned" :
-						    "and nothing is set up to trust it by", err);
+		return fail_pin(t, t->ctx->n_pins ? N_("which is not the one that is pinned") :
+						    N_("and nothing is set up to trust it by"), err);
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		return fail_dates(t, true, err);
 	case X509_V_ERR_CERT_NOT_YET_VALID:
@@ -338,7 +339,7 @@ static int fail_verify(const struct tls *t, struct vmc_error *err)
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		return fail_pin(t, "which no CA that is trusted here has signed", err);
+		return fail_pin(t, N_("which no CA that is trusted here has signed"), err);
 	default:
 		code = vmc_fail(err, VMC_ETRUST, "the certificate of key server %s is not trusted: %s",
 				t->where, X509_verify_cert_error_string(t->verify_error));
@@ -437,7 +438,7 @@ static int fail_ssl(struct tls *t, int ssl_error, int error, const char *doing,
 		ERR_clear_error();
 		return fail_alert(t, SSL_AD_PROTOCOL_VERSION, err);
 	}
-	return vmc_fail(err, VMC_EPROTO, "TLS with key server %s failed %s: %s", t->where, doing,
+	return vmc_fail(err, VMC_EPROTO, "TLS with key server %s failed %s: %s", t->where, message_say(doing),
 			ssl_reason());
 }
 
@@ -507,7 +508,7 @@ static int handshake(struct tls *t, const char *host, uint64_t deadline, struct 
 		rc = SSL_connect(t->ssl);
 		if (rc == 1)
 			return 0;
-		code = ssl_wait(t, rc, deadline, "in the TLS handshake", err);
+		code = ssl_wait(t, rc, deadline, N_("in the TLS handshake"), err);
 	}
 	return code;
 }
@@ -568,7 +569,7 @@ int tls_settle(struct tls *t, uint64_t until, struct vmc_error *err)
 		if (rc == 1 || (want == SSL_ERROR_WANT_READ && net_wait(t->fd, POLLIN, until)))
 			return 0;
 		if (want != SSL_ERROR_WANT_READ)
-			return fail_ssl(t, want, errno, "right after the TLS handshake", err);
+			return fail_ssl(t, want, errno, N_("right after the TLS handshake"), err);
 	}
 }
 
@@ -586,7 +587,7 @@ int tls_write(struct tls *t, const void *buf, size_t n, uint64_t deadline, struc
 			n -= done;
 			continue;
 		}
-		rc = ssl_wait(t, rc, deadline, "while a request was sent", err);
+		rc = ssl_wait(t, rc, deadline, N_("while a request was sent"), err);
 		if (rc)
 			return rc;
 	}
@@ -607,7 +608,7 @@ int tls_read(struct tls *t, void *buf, size_t n, uint64_t deadline, struct vmc_e
 			n -= done;
 			continue;
 		}
-		rc = ssl_wait(t, rc, deadline, "while its reply was read", err);
+		rc = ssl_wait(t, rc, deadline, N_("while its reply was read"), err);
 		if (rc)
 			return rc;
 	}

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "../../lib/i18n.h"
+#include "../../lib/message.h"
 static void put32(uint8_t *p, uint32_t v)
 {
 	p[0] = v >> 24;
@@ -249,28 +251,28 @@ static const char *value_fault(const struct ttlv *i)
 {
 	switch (i->type) {
 	case TTLV_STRUCTURE:
-		return i->len % 8 ? "a structure's length is not a multiple of eight" : NULL;
+		return i->len % 8 ? N_("a structure's length is not a multiple of eight") : NULL;
 	case TTLV_INTEGER:
 	case TTLV_ENUM:
 	case TTLV_INTERVAL:
-		return i->len != 4 ? "a four-byte value has another length" : NULL;
+		return i->len != 4 ? N_("a four-byte value has another length") : NULL;
 	case TTLV_LONG:
 	case TTLV_DATE:
 	case TTLV_DATE_EXT:
-		return i->len != 8 ? "an eight-byte value has another length" : NULL;
+		return i->len != 8 ? N_("an eight-byte value has another length") : NULL;
 	case TTLV_BOOL:
 		if (i->len != 8)
-			return "an eight-byte value has another length";
-		return get64(i->value) > 1 ? "a boolean is neither 0 nor 1" : NULL;
+			return N_("an eight-byte value has another length");
+		return get64(i->value) > 1 ? N_("a boolean is neither 0 nor 1") : NULL;
 	case TTLV_BIGINT:
 		return !i->len || i->len % 8 ?
-		       "a big integer's length is not a multiple of eight" : NULL;
+		       N_("a big integer's length is not a multiple of eight") : NULL;
 	case TTLV_TEXT:
-		return utf8_ok(i->value, i->len) ? NULL : "a text is not UTF-8";
+		return utf8_ok(i->value, i->len) ? NULL : N_("a text is not UTF-8");
 	case TTLV_BYTES:
 		return NULL;
 	default:
-		return "an item has a type that KMIP does not know";
+		return N_("an item has a type that KMIP does not know");
 	}
 }
 
@@ -280,14 +282,14 @@ static const char *take(const uint8_t **p, const uint8_t *end, struct ttlv *i)
 	size_t left = end - *p;
 
 	if (left < TTLV_HEADER)
-		return "an item's header is cut off";
+		return N_("an item's header is cut off");
 	i->tag = get32(*p) >> 8;
 	i->type = (*p)[3];
 	i->len = get32(*p + 4);
 	i->value = *p + TTLV_HEADER;
 	/* compare before any rounding up: a length near 2^32 must not wrap */
 	if (i->len > left - TTLV_HEADER || ttlv_size(i->len) > left)
-		return "an item is longer than what contains it";
+		return N_("an item is longer than what contains it");
 	*p += ttlv_size(i->len);
 	return NULL;
 }
@@ -307,21 +309,21 @@ int ttlv_parse(const void *buf, size_t len, struct ttlv *root, struct vmc_error 
 		if (!fault)
 			fault = value_fault(&i);
 		if (!fault && !zeros(i.value + i.len, (8 - i.len % 8) % 8))
-			fault = "the padding is not zero";
+			fault = N_("the padding is not zero");
 		if (!fault && ++items > TTLV_ITEMS_MAX)
-			fault = "there are too many items";
+			fault = N_("there are too many items");
 		if (fault)
 			break;
 		if (at == buf) {
 			*root = i;
 			if (p != ends[0]) {
-				fault = "there are bytes after the message";
+				fault = N_("there are bytes after the message");
 				break;
 			}
 		}
 		if (i.type == TTLV_STRUCTURE) {
 			if (depth == TTLV_DEPTH_MAX) {
-				fault = "structures are nested too deep";
+				fault = N_("structures are nested too deep");
 				break;
 			}
 			ends[++depth] = p;
@@ -333,7 +335,7 @@ int ttlv_parse(const void *buf, size_t len, struct ttlv *root, struct vmc_error 
 
 	if (fault)
 		return vmc_fail(err, VMC_EPROTO, "not a KMIP message: at byte %zu %s",
-				(size_t)(at - (const uint8_t *)buf), fault);
+				(size_t)(at - (const uint8_t *)buf), message_say(fault));
 	return 0;
 }
 
