@@ -14,7 +14,7 @@ export PREFIX DESTDIR
 
 include packaging/install.mk
 
-all: module userspace
+all: module userspace translations
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -27,6 +27,10 @@ module:
 #: make userspace         vmcryptd and vmcrypt, in build/userspace/
 userspace:
 	@$(MAKE) -C userspace all
+
+#: make translations      the catalogs of the programs' texts, in build/locale/
+translations:
+	@tools/po mo build/locale
 
 #: make install           programs, units, policies, man pages (PREFIX, DESTDIR)
 install: userspace install-packaging
@@ -85,5 +89,5 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all help module userspace install install-module deps demo check \
+.PHONY: all help module userspace translations install install-module deps demo check \
 	check-unit check-kunit check-lab check-debug check-fuzz gates bench clean

@@ -23,6 +23,8 @@ LIBVIRT_HOOKS_DIR	?= /etc/libvirt/hooks/qemu.d
 # The services that run VMs: one for all drivers, or that of QEMU alone.
 LIBVIRT_UNITS		:= libvirtd.service virtqemud.service
 MAN_DIR			?= $(PREFIX)/share/man
+# The programs look here: userspace/Makefile compiles it in.
+LOCALE_DIR		?= $(PREFIX)/share/locale
 COMPLETION_DIR		?= $(PREFIX)/share/bash-completion/completions
 
 PACKAGING_DIR		:= $(dir $(lastword $(MAKEFILE_LIST)))
@@ -45,7 +47,8 @@ install-packaging:
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.service $(DESTDIR)$(DBUS_SERVICE_DIR)/
 	install -m 0644 $(PACKAGING_DIR)polkit/org.vmcrypt1.policy $(DESTDIR)$(POLKIT_ACTION_DIR)/
 	install -D -m 0644 $(PACKAGING_DIR)polkit/50-vmcrypt.rules $(DESTDIR)$(POLKIT_RULES_DIR)/50-vmcrypt.rules
-	install -m 0644 $(PACKAGING_DIR)journal/vmcrypt.catalog $(DESTDIR)$(CATALOG_DIR)/
+	install -m 0644 $(wildcard $(PACKAGING_DIR)journal/*.catalog) $(DESTDIR)$(CATALOG_DIR)/
+	$(PACKAGING_DIR)../tools/po mo $(abspath $(or $(DESTDIR),/))$(LOCALE_DIR)
 	install -d $(DESTDIR)$(LIBVIRT_HOOKS_DIR)
 	sed 's#@BINDIR@#$(BINDIR)#g' $(PACKAGING_DIR)libvirt/qemu.d/vmcrypt \
 		> $(DESTDIR)$(LIBVIRT_HOOKS_DIR)/vmcrypt
@@ -78,5 +81,7 @@ uninstall-packaging:
 		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
 		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
 		$(POLKIT_RULES_DIR)/50-vmcrypt.rules \
-		$(CATALOG_DIR)/vmcrypt.catalog $(COMPLETION_DIR)/vmcrypt \
+		$(addprefix $(CATALOG_DIR)/,$(notdir $(wildcard $(PACKAGING_DIR)journal/*.catalog))) \
+		$(patsubst $(PACKAGING_DIR)../po/%.po,$(LOCALE_DIR)/%/LC_MESSAGES/vmcrypt.mo,$(wildcard $(PACKAGING_DIR)../po/*.po)) \
+		$(COMPLETION_DIR)/vmcrypt \
 		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)

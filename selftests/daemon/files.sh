@@ -31,6 +31,19 @@ sed -n 's/^#define VMC_MSG_[A-Z_]*[ \t]*"\([0-9a-f]*\)"$/\1/p' "$tree/userspace/
 sed -n 's/^-- //p' "$packaging/journal/vmcrypt.catalog" | sort >"$work/catalog"
 same "every MESSAGE_ID has a catalog entry, and every entry an id" "$work/ids" "$work/catalog"
 
+for catalog in "$packaging"/journal/vmcrypt.*.catalog; do
+	sed -n 's/^-- //p' "$catalog" | sort >"$work/translated"
+	same "$(basename "$catalog") has the same ids" "$work/ids" "$work/translated"
+	# what journald puts in must be put in, in any language
+	for c in "$packaging/journal/vmcrypt.catalog" "$catalog"; do
+		awk '/^-- / { id = $2 } /^Subject:/ { while (match($0, /@[A-Z_]+@/)) {
+			print id, substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH) } }' "$c" |
+			sort >"$work/fields.$(basename "$c")"
+	done
+	same "$(basename "$catalog") has the same fields in its subjects" "$work/fields.vmcrypt.catalog" \
+		"$work/fields.$(basename "$catalog")"
+done
+
 if [ "$(sort -u "$work/ids" | grep -c '^[0-9a-f]\{32\}$')" = "$(grep -c VMC_MSG_ "$tree/userspace/lib/events.h")" ]; then
 	ok "the ids are well formed, and no two are the same"
 else
@@ -59,7 +72,7 @@ else
 fi
 
 mkdir -p "$work/root/usr/lib/systemd/catalog" "$work/root/var/lib/systemd/catalog"
-cp "$packaging/journal/vmcrypt.catalog" "$work/root/usr/lib/systemd/catalog/"
+cp "$packaging"/journal/*.catalog "$work/root/usr/lib/systemd/catalog/"
 if journalctl --root="$work/root" --update-catalog 2>"$work/errors" && [ ! -s "$work/errors" ] &&
    [ "$(journalctl --root="$work/root" --list-catalog | wc -l)" = "$(wc -l <"$work/ids")" ]; then
 	ok "journald takes the catalog"
