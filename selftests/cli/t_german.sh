@@ -21,7 +21,7 @@ german()
 start_mock
 
 german vm list
-expect "german: a table" 0 '*NAME*BETRIEB*SCHLÜSSEL*ANBIETER*' ''
+expect "german: a table" 0 '*NAME*BETRIEB*ZUSTAND*ANBIETER*clash*aus*ungültig*' ''
 called "german: the daemon is told" 'org.vmcrypt1.Manager.ListVMs -'
 if grep -q '^org.vmcrypt1.Manager.SetHints a{ss} {locale de_DE.UTF-8 ' calls; then
 	ok "german: the daemon is told the language first"
@@ -48,7 +48,7 @@ expect "german: errors in JSON stay as they are" 1 "*unknown verb 'vm frobnicate
 german vm frobnicate
 expect "german: errors" 1 '' "vmcrypt: unbekanntes Verb 'vm frobnicate'*Hinweis: *"
 german help vm unlock
-expect "german: help" 0 'Aufruf: vmcrypt vm unlock*die Schlüssel von VMs auf einmal abrufen*Optionen:*--all*alle registrierten VMs*' ''
+expect "german: help" 0 'Aufruf: vmcrypt vm unlock*die Schlüssel von VMs auf einmal abrufen*Optionen:*--all*alle, und keine mit Namen*' ''
 if awk '{ if (length($0) > 80) exit 1 }' out; then
 	ok "german: help keeps to 80 columns"
 else

@@ -148,7 +148,7 @@ expect "hook: the container instead of the disk" 1 '' "*the encrypted container 
 stop_mock
 
 # the script that libvirt calls, once vmcrypt was removed and once with it
-script()
+hook_script()
 {
 	printf '%s' "$2" > domain.xml
 	timeout -k 5 30 "./hook-$1" "${@:3}" - > out 2> err < domain.xml
@@ -160,11 +160,11 @@ script()
 sed "s#@BINDIR@#$work/nowhere#" "$top/packaging/libvirt/qemu.d/vmcrypt" > hook-without
 sed "s#@BINDIR@#$(dirname "$cli")#" "$top/packaging/libvirt/qemu.d/vmcrypt" > hook-with
 chmod +x hook-without hook-with
-script without "$plain" plain prepare begin
+hook_script without "$plain" plain prepare begin
 expect "hook script: without vmcrypt a plain domain passes" 0 '' ''
-script without "$web" web prepare begin
+hook_script without "$web" web prepare begin
 expect "hook script: an encrypted one does not" 1 '' '*is not there*Hint: install vmcrypt again'
-script without "$web" web release end
+hook_script without "$web" web release end
 expect "hook script: what has ended has ended" 0 '' ''
-script with "$web" --json prepare begin
+hook_script with "$web" --json prepare begin
 expect "hook script: a domain may be called as an option is" 10 '' '*vmcryptd is not running*'

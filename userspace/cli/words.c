@@ -2,6 +2,7 @@
 #include "words.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../lib/i18n.h"
@@ -56,7 +57,17 @@ const char *words_label(const char *label)
 
 const char *words_value(const char *key, const char *text)
 {
-	bool word = listed(keys, ARRAY_SIZE(keys), key) && listed(values, ARRAY_SIZE(values), text);
+	char name[64];
+	size_t len;
 
-	return word ? _(text) : text;
+	if (!listed(values, ARRAY_SIZE(values), text))
+		return text;
+	do {
+		len = strcspn(key, "|");
+		snprintf(name, sizeof(name), "%.*s", (int)len, key);
+		if (listed(keys, ARRAY_SIZE(keys), name))
+			return _(text);
+		key += len;
+	} while (*key++);
+	return text;
 }

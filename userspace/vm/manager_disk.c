@@ -27,8 +27,8 @@ int disk_find(const struct vm *vm, const char *disk, struct bundle_volume **v, s
 int disk_check_new(const struct vm *vm, const char *name, struct vmc_error *err)
 {
 	if (!name || !bundle_volume_name_ok(name) || !strcmp(name, VOLUME_HOME))
-		return vmc_fail(err, VMC_EINVAL, "'%s' cannot be the name of a disk: letters, digits, '.', '_' and '-', %d at most, and not '"
-				VOLUME_HOME "'", name ? name : "", VMK_VOLUME_MAX);
+		return vmc_fail(err, VMC_EINVAL, "'%s' cannot be the name of a disk: letters, digits, '.', '_' and '-', %d at most, and not '%s'",
+				name ? name : "", VMK_VOLUME_MAX, VOLUME_HOME);
 	if (bundle_find(&vm->b, name))
 		return vmc_fail(err, VMC_EEXIST, "VM '%s' has a disk '%s' already", vm->row.name, name);
 	if (vm->b.n == BUNDLE_VOLUMES_MAX)
