@@ -7,8 +7,9 @@
  *
  *	fleet make DIR VMS DISKS	keys, bundles and inventory entries
  *	fleet dm DIR N			N mappings on sparse files; then closed
+ *	fleet idle			requests that ask the module for next to nothing
  *
- * Prints "NAME MILLISECONDS" lines.
+ * Prints "NAME MILLISECONDS" lines, and NANOSECONDS for each of the idle ones.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,7 @@
 
 #define DATA_OFFSET	32768		/* sectors */
 #define DM_BYTES	(64ull << 20)
+#define IDLE_REQUESTS	1000
 
 struct fleet {
 	struct vmc_config cfg;
@@ -195,6 +197,22 @@ static int dm(struct fleet *f, unsigned int n, struct vmc_error *err)
 	return r;
 }
 
+static int idle(struct fleet *f, struct vmc_error *err)
+{
+	struct vmk_times before, after;
+	struct vmk_info info;
+	unsigned int i;
+	int r = 0;
+
+	vmk_times(&before);
+	for (i = 0; !r && i < IDLE_REQUESTS; i++)
+		r = vmk_info(f->k, &info, err);
+	vmk_times(&after);
+	if (!r)
+		printf("idle-ns %llu\n", (unsigned long long)(after.kernel_ns - before.kernel_ns) / IDLE_REQUESTS);
+	return r;
+}
+
 static unsigned int number(const char *s)
 {
 	char *end;
@@ -210,11 +228,12 @@ int main(int argc, char **argv)
 	int r;
 
 	if (!(argc == 5 && !strcmp(argv[1], "make") && number(argv[3]) && number(argv[4])) &&
-	    !(argc == 4 && !strcmp(argv[1], "dm") && number(argv[3]))) {
-		fputs("usage: fleet make DIR VMS DISKS | fleet dm DIR N\n", stderr);
+	    !(argc == 4 && !strcmp(argv[1], "dm") && number(argv[3])) &&
+	    !(argc == 2 && !strcmp(argv[1], "idle"))) {
+		fputs("usage: fleet make DIR VMS DISKS | fleet dm DIR N | fleet idle\n", stderr);
 		return 2;
 	}
-	f.dir = argv[2];
+	f.dir = argc > 2 ? argv[2] : "";
 	log_init("fleet", LOG_WARNING);
 	r = config_load(&f.cfg, NULL, &err);
 	if (!r)
@@ -225,7 +244,7 @@ int main(int argc, char **argv)
 		r = providers_open(&f.ps, &f.cfg, &err);
 	if (!r)
 		r = argc == 5 ? make(&f, number(argv[3]), number(argv[4]), &err) :
-				dm(&f, number(argv[3]), &err);
+		    argc == 4 ? dm(&f, number(argv[3]), &err) : idle(&f, &err);
 	if (f.ps)
 		providers_close(f.ps);
 	if (f.k)

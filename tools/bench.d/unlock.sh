@@ -44,6 +44,7 @@ daemon_stop
 
 "$LAB_BUILD/bench/fleet" make "$work" "$vms" "$disks"
 "$LAB_BUILD/bench/fleet" dm "$work" "$mappings"
+"$LAB_BUILD/bench/fleet" idle
 
 rmmod vmcrypt
 modprobe vmcrypt
@@ -59,8 +60,9 @@ bad = [r for r in answer["results"] if not r["ok"]]
 for r in bad[:5]:
     print(f"fleet: {r['name']}: {r['error']}", file=sys.stderr)
 t = answer["timing"]
-for name in ("kms_ms", "netlink_ms", "total_ms"):
+for name in ("bundles_ms", "kms_ms", "netlink_ms", "kernel_ms", "total_ms"):
     print("unlock-" + name.removesuffix("_ms"), t[name])
+print("unlock-requests", t["kernel_requests"])
 print("unlock-vms", t["vms"])
 print("unlock-deks", t["deks"])
 print("unlock-keks-fetched", t["keks_fetched"])

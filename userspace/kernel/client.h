@@ -40,6 +40,14 @@ struct vmk_info {
 };
 int vmk_info(struct vmk *k, struct vmk_info *info, struct vmc_error *err);
 
+/* What the requests of the calling thread have taken since it started, to tell where time goes. */
+struct vmk_times {
+	uint64_t requests;
+	uint64_t total_ns;		/* from having the messages to having the answers */
+	uint64_t kernel_ns;		/* of it within send(2), which returns when the kernel has handled them */
+};
+void vmk_times(struct vmk_times *t);
+
 struct vmk_kek {
 	char id[VMK_KEK_ID_MAX + 1];
 	uint8_t kcv[VMK_KCV_LEN];

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "../lib/message.h"
 #include "client_priv.h"
@@ -22,6 +23,21 @@
 #define DEADLINE_MS	30000
 #define DUMP_TRIES	16
 #define MSG_ROOM	1024	/* more than the longest request */
+
+static __thread struct vmk_times times;
+
+void vmk_times(struct vmk_times *t)
+{
+	*t = times;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
 
 int vmk_req_new(struct vmk *k, struct vmk_req *r, uint8_t cmd, bool dump,
 		struct vmc_error *err)
@@ -66,6 +82,7 @@ static int send_batch(struct vmk *k, struct vmk_req *r, size_t n,
 		.msg_name = &kernel, .msg_namelen = sizeof(kernel),
 		.msg_iov = iov, .msg_iovlen = n,
 	};
+	uint64_t start;
 	ssize_t sent;
 
 	for (size_t i = 0; i < n; i++) {
@@ -79,9 +96,12 @@ static int send_batch(struct vmk *k, struct vmk_req *r, size_t n,
 		iov[i].iov_base = h;
 		iov[i].iov_len = NLMSG_ALIGN(h->nlmsg_len);
 	}
+	start = now_ns();
 	do {
 		sent = sendmsg(nl_socket_get_fd(k->sock), &m, 0);
 	} while (sent < 0 && errno == EINTR);
+	times.kernel_ns += now_ns() - start;
+	times.requests += n;
 	if (sent < 0)
 		return vmc_fail_errno(err, errno, "cannot send to the vmcrypt module");
 	return 0;
@@ -270,12 +290,14 @@ static int exchange_again(struct vmk *k, struct vmk_req *r, size_t n,
 
 int vmk_exchange(struct vmk *k, struct vmk_req *r, size_t n, struct vmc_error *err)
 {
+	uint64_t start = now_ns();
 	int rc = 0;
 
 	pthread_mutex_lock(&k->lock);
 	for (size_t i = 0; i < n && !rc; i += BATCH)
 		rc = exchange_again(k, r + i, n - i < BATCH ? n - i : BATCH, err);
 	pthread_mutex_unlock(&k->lock);
+	times.total_ns += now_ns() - start;
 	return rc;
 }
 

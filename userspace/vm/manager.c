@@ -8,14 +8,26 @@
 #include "copy.h"
 #include "vm_priv.h"
 
-static struct vm *find_id(struct vmm *m, const vmc_uuid *id)
+/* Where @id is in the index, or belongs. */
+static size_t index_of(const struct vmm *m, const vmc_uuid *id)
 {
-	size_t i;
+	size_t low = 0, high = m->n, mid;
 
-	for (i = 0; i < m->n; i++)
-		if (vmc_uuid_equal(&m->vms[i]->uuid, id))
-			return m->vms[i];
-	return NULL;
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (memcmp(&m->index[mid].id, id, sizeof(*id)) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct vm *vm_find(struct vmm *m, const vmc_uuid *id)
+{
+	size_t i = index_of(m, id);
+
+	return i < m->n && vmc_uuid_equal(&m->index[i].id, id) ? m->index[i].vm : NULL;
 }
 
 static struct vm *find_bundle(struct vmm *m, const char *path)
@@ -38,7 +50,7 @@ static int find(struct vmm *m, const char *ref, struct vm **vm, struct vmc_error
 	size_t i;
 
 	if (!vmc_uuid_parse(ref, &id))
-		found = find_id(m, &id);
+		found = vm_find(m, &id);
 	for (i = 0; !found && i < m->n; i++) {
 		if (strcmp(m->vms[i]->row.name, ref))
 			continue;
@@ -116,7 +128,9 @@ void vm_set_job(struct vmm *m, struct vm *vm, const char *job, const char *what)
 
 static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
-	struct vm **more, *same = find_id(m, &vm->uuid);
+	struct vm **more, *same = vm_find(m, &vm->uuid);
+	struct vm_index *index;
+	size_t at;
 
 	if (same) {
 		vmc_fail(err, VMC_EEXIST, "a VM %s is registered already: '%s', bundle '%s'", same->id,
@@ -132,6 +146,13 @@ static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	if (!more)
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");
 	m->vms = more;
+	index = realloc(m->index, (m->n + 1) * sizeof(*index));
+	if (!index)
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	m->index = index;
+	at = index_of(m, &vm->uuid);
+	memmove(&index[at + 1], &index[at], (m->n - at) * sizeof(*index));
+	index[at] = (struct vm_index){ .id = vm->uuid, .vm = vm };
 	m->vms[m->n++] = vm;
 	return 0;
 }
@@ -170,12 +191,14 @@ static void vm_free(struct vm *vm)
 
 void vm_forget(struct vmm *m, struct vm *vm)
 {
-	size_t i;
+	size_t i, at;
 
 	pthread_mutex_lock(&m->lock);
 	for (i = 0; i < m->n && m->vms[i] != vm; i++)
 		;
 	memmove(&m->vms[i], &m->vms[i + 1], (m->n - i - 1) * sizeof(*m->vms));
+	at = index_of(m, &vm->uuid);
+	memmove(&m->index[at], &m->index[at + 1], (m->n - at - 1) * sizeof(*m->index));
 	m->n--;
 	pthread_mutex_unlock(&m->lock);
 	vm_free(vm);
@@ -327,6 +350,7 @@ void vmm_close(struct vmm *m)
 	for (i = 0; i < m->n; i++)
 		vm_free(m->vms[i]);
 	free(m->vms);
+	free(m->index);
 	pthread_mutex_destroy(&m->lock);
 	pthread_mutex_destroy(&m->alarm_lock);
 	free(m);

@@ -110,7 +110,9 @@ int vmm_power_off(struct vmm *m, const char *vm, struct vmc_error *err);
 /*
  * Fetch keys and load DEKs of many VMs at once; one that was locked by hand is no longer, and its mappings go on.
  * n 0: all. Succeeds when each was tried; *@out:
- * {results:[{vm, name, ok, error?, hint?, code?}], timing:{kms_ms, netlink_ms, total_ms, vms, deks, keks, keks_fetched}}.
+ * {results:[{vm, name, ok, error?, hint?, code?}], timing:{bundles_ms, kms_ms, netlink_ms, kernel_ms, kernel_requests,
+ * total_ms, vms, deks, keks, keks_fetched}}: reading bundles; asking key servers; composing requests to the module and
+ * taking its answers; the module at work (and how many requests that were); all of it.
  */
 int vmm_unlock(struct vmm *m, const char *const *vms, size_t n, struct progress *p, json_t **out, struct vmc_error *err);
 

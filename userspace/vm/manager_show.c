@@ -12,27 +12,91 @@
 
 static const char *const key_states[] = { "ok", "locked", "disk-key-missing" };
 
-/* What the kernel has, asked once for a whole list. */
+/* What the kernel has, asked once for a whole list; sorted. */
 struct present {
 	struct vmk_kek *keks;
 	size_t n_keks;
 	struct vmk_vm *vms;
 	size_t n_vms;
+	char **mappings;
+	size_t n_mappings;
 	json_t *alarms;			/* VM id: how many are raised */
 };
+
+/* A VM as it was at one moment, so that the kernel is asked about it without the manager's lock. */
+struct look {
+	const struct present *p;
+	struct vm vm;
+	struct vmk_vm loaded;		/* what the kernel has of it */
+};
+
+static int kek_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct vmk_kek *)a)->id, ((const struct vmk_kek *)b)->id);
+}
+
+static int vm_compare(const void *a, const void *b)
+{
+	return memcmp(&((const struct vmk_vm *)a)->id, &((const struct vmk_vm *)b)->id, sizeof(vmc_uuid));
+}
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void present_mappings(struct present *p)
+{
+	if (dm_list(VOLUME_MAPPING_PREFIX, &p->mappings, &p->n_mappings, NULL))
+		p->n_mappings = 0;
+	if (p->n_mappings)
+		qsort(p->mappings, p->n_mappings, sizeof(*p->mappings), name_compare);
+}
 
 static void present_get(struct vmm *m, struct present *p)
 {
 	memset(p, 0, sizeof(*p));
 	if (vmk_kek_list(m->k, &p->keks, &p->n_keks, NULL))
 		p->n_keks = 0;
+	if (p->n_keks)
+		qsort(p->keks, p->n_keks, sizeof(*p->keks), kek_compare);
 	if (vmk_vm_list(m->k, &p->vms, &p->n_vms, NULL))
 		p->n_vms = 0;
+	if (p->n_vms)
+		qsort(p->vms, p->n_vms, sizeof(*p->vms), vm_compare);
+	present_mappings(p);
+	p->alarms = alarm_counts(m);
+}
+
+/* The same with no more than one VM's KEKs in it, and of VMs only that one. */
+static void present_get_one(struct vmm *m, const struct vm *vm, struct present *p)
+{
+	size_t i;
+
+	memset(p, 0, sizeof(*p));
+	p->keks = calloc(vm->b.n + 1, sizeof(*p->keks));
+	for (i = 0; p->keks && i < vm->b.n; i++)
+		if (!vmk_kek_get(m->k, vm->b.v[i].kek_id, &p->keks[p->n_keks], NULL))
+			p->n_keks++;
+	if (p->n_keks)
+		qsort(p->keks, p->n_keks, sizeof(*p->keks), kek_compare);
+	p->vms = calloc(1, sizeof(*p->vms));
+	if (p->vms) {
+		p->vms->id = vm->uuid;
+		p->vms->n_volumes = 1;	/* perhaps: it is asked for */
+		p->n_vms = 1;
+	}
+	present_mappings(p);
 	p->alarms = alarm_counts(m);
 }
 
 static void present_clear(struct present *p)
 {
+	size_t i;
+
+	for (i = 0; i < p->n_mappings; i++)
+		free(p->mappings[i]);
+	free(p->mappings);
 	free(p->keks);
 	free(p->vms);
 	json_decref(p->alarms);
@@ -40,37 +104,83 @@ static void present_clear(struct present *p)
 
 static bool cached(const struct present *p, const char *kek)
 {
-	size_t i;
+	struct vmk_kek key;
 
-	for (i = 0; i < p->n_keks; i++)
-		if (!strcmp(p->keks[i].id, kek))
+	snprintf(key.id, sizeof(key.id), "%s", kek);
+	return p->n_keks && bsearch(&key, p->keks, p->n_keks, sizeof(*p->keks), kek_compare);
+}
+
+static bool is_open(const struct present *p, const char *mapping)
+{
+	return p->n_mappings &&
+	       bsearch(&mapping, p->mappings, p->n_mappings, sizeof(*p->mappings), name_compare);
+}
+
+static bool loaded(const struct look *l, const char *volume)
+{
+	uint32_t i;
+
+	for (i = 0; l->loaded.volumes && i < l->loaded.n_volumes; i++)
+		if (!strcmp(l->loaded.volumes[i].name, volume))
 			return true;
 	return false;
 }
 
-/* The kernel lists VMs with a count only; what is loaded is asked where there is something. */
-static bool loaded(struct vmm *m, const struct present *p, const struct vm *vm, const char *volume)
+static void look_clear(struct look *l)
 {
-	struct vmk_volume v;
-	int32_t keyring;
-	size_t i;
-
-	for (i = 0; i < p->n_vms; i++)
-		if (vmc_uuid_equal(&p->vms[i].id, &vm->uuid) && p->vms[i].n_volumes)
-			return !vmk_dek_get(m->k, &vm->uuid, volume, &v, &keyring, NULL);
-	return false;
+	bundle_clear(&l->vm.b);
+	json_decref(l->vm.row.missing);
+	vmk_vm_clear(&l->loaded);
+	memset(l, 0, sizeof(*l));
 }
 
-static json_t *volume_json(struct vmm *m, const struct present *p, const struct vm *vm,
-			   const struct bundle_volume *v)
+/* Copy the VM @id. VMC_ENOENT when it is gone. */
+static int look_copy(struct vmm *m, const char *id, struct look *l, struct vmc_error *err)
+{
+	struct vm *vm;
+	vmc_uuid uuid;
+	int r = 0;
+
+	memset(l, 0, sizeof(*l));
+	if (vmc_uuid_parse(id, &uuid))
+		return vmc_fail(err, VMC_EINVAL, "'%s' is not a UUID", id);
+	pthread_mutex_lock(&m->lock);
+	vm = vm_find(m, &uuid);
+	if (vm) {
+		l->vm = *vm;
+		memset(&l->vm.b, 0, sizeof(l->vm.b));
+		r = bundle_copy(&vm->b, &l->vm.b, err);
+		l->vm.row.missing = json_deep_copy(vm->row.missing);
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (r)
+		look_clear(l);
+	return vm ? r : vmc_fail(err, VMC_ENOENT, "there is no VM '%s' on this host", id);
+}
+
+/* The kernel lists VMs with a count only; what is loaded is asked where there is something. */
+static void look_at_kernel(struct vmm *m, const struct present *p, struct look *l)
+{
+	const struct vmk_vm *there;
+	struct vmk_vm key;
+
+	l->p = p;
+	key.id = l->vm.uuid;
+	there = p->n_vms ? bsearch(&key, p->vms, p->n_vms, sizeof(*p->vms), vm_compare) : NULL;
+	if (!there || !there->n_volumes || vmk_vm_get(m->k, &l->vm.uuid, &l->loaded, NULL))
+		memset(&l->loaded, 0, sizeof(l->loaded));
+}
+
+static json_t *volume_json(const struct look *l, const struct bundle_volume *v)
 {
 	char path[PATH_MAX], name[VOLUME_MAPPING_MAX], device[PATH_MAX];
 	char kcv[2 * VMK_KCV_LEN + 1], flags[256];
-	bool open = volume_is_open(&vm->uuid, v->name);
+	bool open;
 
-	if (vm_volume_path(vm, v, path, NULL))
+	if (vm_volume_path(&l->vm, v, path, NULL))
 		path[0] = '\0';
-	volume_mapping(&vm->uuid, v->name, false, name);
+	volume_mapping(&l->vm.uuid, v->name, false, name);
+	open = is_open(l->p, name);
 	device_of_mapping(name, device);
 	vmc_hex_encode(v->kcv, VMK_KCV_LEN, kcv);
 	dm_flags_format(v->flags, flags, sizeof(flags));
@@ -78,17 +188,18 @@ static json_t *volume_json(struct vmm *m, const struct present *p, const struct 
 			 "path", path, "key", v->kek_id, "kcv", kcv,
 			 "generation", (json_int_t)v->generation, "luks_uuid", v->luks_uuid,
 			 "dm_flags", flags, "open", open, "device", open ? device : NULL,
-			 "loaded", loaded(m, p, vm, v->name), "cached", cached(p, v->kek_id));
+			 "loaded", loaded(l, v->name), "cached", cached(l->p, v->kek_id));
 }
 
-static void add_volumes(struct vmm *m, const struct present *p, const struct vm *vm, json_t *o)
+static void add_volumes(const struct look *l, json_t *o)
 {
+	const struct vm *vm = &l->vm;
 	json_t *disks = json_array();
 	size_t i;
 
 	for (i = 1; i < vm->b.n; i++)
-		json_array_append_new(disks, volume_json(m, p, vm, &vm->b.v[i]));
-	json_object_set_new(o, "home", vm->b.n ? volume_json(m, p, vm, &vm->b.v[0]) : json_null());
+		json_array_append_new(disks, volume_json(l, &vm->b.v[i]));
+	json_object_set_new(o, "home", vm->b.n ? volume_json(l, &vm->b.v[0]) : json_null());
 	json_object_set_new(o, "disks", disks);
 }
 
@@ -100,8 +211,9 @@ static const char *shows_as(const struct vm *vm)
 	       vm->row.key_state == VM_KEYS_DISK_MISSING ? "disk-key-missing" : "ok";
 }
 
-static void add_state(struct vmm *m, const struct present *p, const struct vm *vm, json_t *o)
+static void add_state(struct vmm *m, const struct look *l, json_t *o)
 {
+	const struct vm *vm = &l->vm;
 	char todo[1024], why[MESSAGE_MAX], hint[MESSAGE_MAX];
 	enum vm_cause cause = (enum vm_cause)vm->row.cause;
 	bool locked = vm->row.key_state == VM_KEYS_LOCKED;
@@ -119,11 +231,12 @@ static void add_state(struct vmm *m, const struct present *p, const struct vm *v
 							 why));
 	json_object_set_new(o, "remedy", json_string(todo));
 	json_object_set_new(o, "missing_keys", vm->row.missing ? json_deep_copy(vm->row.missing) : json_array());
-	json_object_set_new(o, "alarms", json_integer(json_integer_value(json_object_get(p->alarms, vm->id))));
+	json_object_set_new(o, "alarms", json_integer(json_integer_value(json_object_get(l->p->alarms, vm->id))));
 }
 
-static json_t *vm_json(struct vmm *m, const struct present *p, const struct vm *vm)
+static json_t *vm_json(struct vmm *m, const struct look *l)
 {
+	const struct vm *vm = &l->vm;
 	char provider[PROVIDER_NAME_MAX + 1] = "", key[PROVIDER_KEY_ID_MAX + 1], where[PATH_MAX];
 	const char *job = vm->busy[0] ? vm->busy : vm->job[0] ? vm->job_what : NULL;
 	json_t *o;
@@ -139,8 +252,8 @@ static json_t *vm_json(struct vmm *m, const struct present *p, const struct vm *
 		      "mount", home_is_mounted(where) ? where : NULL);
 	if (!o)
 		return NULL;
-	add_state(m, p, vm, o);
-	add_volumes(m, p, vm, o);
+	add_state(m, l, o);
+	add_volumes(l, o);
 	return o;
 }
 
@@ -148,40 +261,58 @@ json_t *vmm_show(struct vmm *m, const char *ref, struct vmc_error *err)
 {
 	char id[VMC_UUID_STR];
 	struct present p;
-	json_t *o = NULL;
-	size_t i;
+	struct look l;
+	json_t *o;
 
-	if (vmm_resolve(m, ref, id, err))
+	if (vmm_resolve(m, ref, id, err) || look_copy(m, id, &l, err))
 		return NULL;
-	present_get(m, &p);
-	pthread_mutex_lock(&m->lock);
-	for (i = 0; i < m->n && !o; i++)
-		if (!strcmp(m->vms[i]->id, id))
-			o = vm_json(m, &p, m->vms[i]);
-	pthread_mutex_unlock(&m->lock);
+	present_get_one(m, &l.vm, &p);
+	look_at_kernel(m, &p, &l);
+	o = vm_json(m, &l);
+	look_clear(&l);
 	present_clear(&p);
 	if (!o)
-		vmc_fail(err, VMC_ENOENT, "there is no VM '%s' on this host", ref);
+		vmc_fail(err, VMC_ENOMEM, "out of memory");
 	return o;
+}
+
+/* One that was unregistered meanwhile is not in the list. */
+static int list_one(struct vmm *m, const struct present *p, const char *id, json_t *list, struct vmc_error *err)
+{
+	struct look l;
+	int r = look_copy(m, id, &l, err);
+
+	if (!r) {
+		look_at_kernel(m, p, &l);
+		if (json_array_append_new(list, vm_json(m, &l)))
+			r = vmc_fail(err, VMC_ENOMEM, "out of memory");
+	}
+	look_clear(&l);
+	return r == VMC_ENOENT ? 0 : r;
 }
 
 json_t *vmm_list(struct vmm *m, struct vmc_error *err)
 {
 	json_t *list = json_array();
 	struct present p;
-	size_t i;
+	size_t i, n = 0;
+	char **ids;
+	int r;
 
-	if (!list) {
-		vmc_fail(err, VMC_ENOMEM, "out of memory");
+	r = list ? vm_ids(m, NULL, 0, &ids, &n, err) : vmc_fail(err, VMC_ENOMEM, "out of memory");
+	if (r) {
+		json_decref(list);
 		return NULL;
 	}
 	present_get(m, &p);
-	pthread_mutex_lock(&m->lock);
-	for (i = 0; i < m->n; i++)
-		json_array_append_new(list, vm_json(m, &p, m->vms[i]));
-	pthread_mutex_unlock(&m->lock);
+	for (i = 0; !r && i < n; i++)
+		r = list_one(m, &p, ids[i], list, err);
 	present_clear(&p);
-	return list;
+	ids_free(ids, n);
+	if (!r)
+		return list;
+	json_decref(list);
+	return NULL;
 }
 
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err)

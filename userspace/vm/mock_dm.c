@@ -165,6 +165,19 @@ bool dm_exists(const char *name)
 	return map_find(name) != NULL;
 }
 
+int dm_list(const char *prefix, char ***names, size_t *n, struct vmc_error *err)
+{
+	size_t i;
+
+	(void)err;
+	*n = 0;
+	*names = calloc(MOCK_MAPS, sizeof(**names));
+	for (i = 0; i < MOCK_MAPS; i++)
+		if (mock->maps[i].name[0] && !strncmp(mock->maps[i].name, prefix, strlen(prefix)))
+			(*names)[(*n)++] = strdup(mock->maps[i].name);
+	return 0;
+}
+
 int dm_backing(const char *name, char *out, size_t n, struct vmc_error *err)
 {
 	struct mock_map *m = map_find(name);

@@ -388,3 +388,34 @@ int vmk_dek_del(struct vmk *vk, const vmc_uuid *vm, const char *volume, struct v
 	pthread_mutex_unlock(&lock);
 	return d ? 0 : vmc_fail(err, VMC_ENOENT, "volume '%s' is not loaded", volume);
 }
+
+void vmk_times(struct vmk_times *t)
+{
+	memset(t, 0, sizeof(*t));
+}
+
+int vmk_vm_get(struct vmk *vk, const vmc_uuid *vm, struct vmk_vm *out, struct vmc_error *err)
+{
+	size_t i;
+
+	(void)vk;
+	memset(out, 0, sizeof(*out));
+	out->id = *vm;
+	out->keyring = KEYRING;
+	out->volumes = calloc(MOCK_DEKS, sizeof(*out->volumes));
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < MOCK_DEKS; i++)
+		if (mock->deks[i].serial && vmc_uuid_equal(&mock->deks[i].vm, vm))
+			memcpy(out->volumes[out->n_volumes++].name, mock->deks[i].volume, VMK_VOLUME_MAX + 1);
+	pthread_mutex_unlock(&lock);
+	if (out->n_volumes)
+		return 0;
+	vmk_vm_clear(out);
+	return vmc_fail(err, VMC_ENOENT, "no such VM");
+}
+
+void vmk_vm_clear(struct vmk_vm *vm)
+{
+	free(vm->volumes);
+	memset(vm, 0, sizeof(*vm));
+}

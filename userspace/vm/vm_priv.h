@@ -33,6 +33,11 @@ struct vm {
 	char job_what[128];
 };
 
+struct vm_index {
+	vmc_uuid id;
+	struct vm *vm;
+};
+
 struct vmm {
 	const struct vmc_config *cfg;
 	struct vmk *k;
@@ -46,7 +51,8 @@ struct vmm {
 	atomic_bool rotating;		/* a shallow recrypt runs: one at a time */
 	pthread_mutex_t alarm_lock;	/* no other is taken under it but the inventory's */
 	pthread_mutex_t lock;
-	struct vm **vms;
+	struct vm **vms;		/* as they came */
+	struct vm_index *index;		/* the same by id */
 	size_t n;
 };
 
@@ -55,6 +61,8 @@ struct vmm {
 #define TAKE_ANY	0x1u	/* also one that a pending job keeps */
 #define TAKE_LOCKED	0x2u	/* also one that is locked */
 
+/* The one with that id, or NULL. With the manager's lock held. */
+struct vm *vm_find(struct vmm *m, const vmc_uuid *id);
 /* Take @ref (UUID or name) for @what, for this thread alone. VMC_ENOENT, VMC_EINVAL (ambiguous), VMC_EBUSY, VMC_ESTATE. */
 int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags, struct vm **vm,
 	    struct vmc_error *err);

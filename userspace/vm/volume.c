@@ -18,7 +18,7 @@ void volume_mapping(const vmc_uuid *vm, const char *volume, bool fresh, char out
 	char id[VMC_UUID_STR];
 
 	vmc_uuid_format(vm, id);
-	snprintf(out, VOLUME_MAPPING_MAX, "vmcrypt-%s-%s%s", id, volume, fresh ? "@new" : "");
+	snprintf(out, VOLUME_MAPPING_MAX, VOLUME_MAPPING_PREFIX "%s-%s%s", id, volume, fresh ? "@new" : "");
 }
 
 void volume_token(const vmc_uuid *vm, const struct bundle_volume *v, struct luks_token *t)

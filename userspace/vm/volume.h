@@ -20,6 +20,7 @@
 #define VOLUME_SIZE_MIN		4096ull
 #define VOLUME_SIZE_MAX		(1ull << 56)
 
+#define VOLUME_MAPPING_PREFIX "vmcrypt-"
 /* vmcrypt-UUID-VOLUME; the container that a deep recrypt fills has "@new" behind it. */
 void volume_mapping(const vmc_uuid *vm, const char *volume, bool fresh, char out[VOLUME_MAPPING_MAX]);
 
