@@ -11,5 +11,5 @@ VM_LAB_PROGRAMS	:= $(VM_LAB:%=$(BUILD)/selftests/vm/%)
 
 selftests: $(VM_LAB_PROGRAMS)
 
-$(VM_LAB_PROGRAMS): $(BUILD)/selftests/vm/%: $(BUILD)/vm/%.o $(VM_LAB_OBJECTS) $(foreach d,vm $(KEYS) kernel lib testing,$(call archive,$(d)))
+$(VM_LAB_PROGRAMS): $(BUILD)/selftests/vm/%: $(BUILD)/vm/%.o $(VM_LAB_OBJECTS) $(foreach d,vm $(KEYS) kernel audit lib testing,$(call archive,$(d)))
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(call group,$(filter %.a,$^)) $(PKG_LIBS) $(TEST_LIBS)
