@@ -12,6 +12,7 @@
 #include "../lib/events.h"
 #include "../lib/i18n.h"
 #include "../lib/log.h"
+#include "audit_api.h"
 #include "bus_error.h"
 #include "call.h"
 #include "hints.h"
@@ -154,6 +155,7 @@ static void refuse(struct pending *p, const char *why, const char *hint)
 			{ "ACTION", p->action }, { "METHOD", member }, { "CALLER_UID", uid },
 			{ "OBJECT", sd_bus_message_get_path(p->msg) }, { "RESULT", "denied" }, { NULL, NULL } },
 		  "uid %s may not call %s (%s): %s", uid, member, p->action, why);
+	audit_api_denied(p->msg, p->uid, p->action, why);
 	tell(p, &err);
 }
 

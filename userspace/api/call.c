@@ -13,6 +13,7 @@
 #include "../lib/log.h"
 #include "../lib/message.h"
 #include "auth.h"
+#include "audit_api.h"
 #include "bus_error.h"
 #include "event_api.h"
 #include "hints.h"
@@ -199,6 +200,7 @@ static void call_run(struct pool_task *t)
 	struct backend *b = c->api->backend;	/* stays: the call counts as a user */
 	locale_t before = i18n_speak(c->locale);
 
+	audit_api_begin(c);
 	fetch_forbid(c->gate == GATE_SHUT);
 	if (progress_canceled(c->progress))
 		c->rc = vmc_fail(&c->err, VMC_ECANCELED, "%s was canceled before it began",
@@ -211,6 +213,7 @@ static void call_run(struct pool_task *t)
 		if (!c->err.text[0])
 			vmc_fail(&c->err, c->rc, "%s failed", c->method->member);
 	}
+	audit_api_end(c);
 	i18n_restore(before);
 	/* Also after a failure: something may have changed all the same. The
 	 * client sees the new state when it has the answer. */
@@ -420,6 +423,7 @@ static int dispatch(struct object *o, sd_bus_message *m, locale_t locale, sd_bus
 	if (rc)
 		goto fail;
 	c->msg = sd_bus_message_ref(m);
+	audit_api_note_caller(c, m);
 	c->locale = locale;
 	c->uid = auth_sender_uid(o->api->auth, m);
 	rc = read_arguments(c, m, &err);

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <locale.h>
 
+#include "../audit/audit.h"
 #include "../lib/util.h"
 #include "api.h"
 #include "options.h"
@@ -51,6 +52,8 @@ struct call {
 	struct call_options o;
 	enum call_gate gate;
 	char *lacks;			/* the gate's: what is missing, in words */
+	struct audit_actor caller;	/* for the audit log */
+	bool has_caller;
 	json_t *noted;			/* by method.note */
 	char *resume;			/* id of the pending job to go on with */
 	/* out */

@@ -13,6 +13,7 @@
 #include "../lib/log.h"
 #include "../lib/message.h"
 #include "../lib/util.h"
+#include "audit_api.h"
 #include "bus_error.h"
 #include "call.h"
 #include "job_api.h"
@@ -190,6 +191,7 @@ void event_from_manager(const struct vmm_event *e, void *data)
 	struct events *ev = a->events;
 	struct news *n = NULL;
 
+	audit_api_event(e);
 	if (strcmp(e->type, VMM_EV_VM_CHANGED))
 		to_journal(e);
 	if (atomic_fetch_add(&ev->queued, 1) < QUEUE_MAX)

@@ -8,6 +8,7 @@
 #include "../lib/i18n.h"
 #include "../lib/message.h"
 #include "../lib/version.h"
+#include "audit_api.h"
 #include "alarm_api.h"
 #include "call.h"
 #include "event_api.h"
@@ -384,6 +385,10 @@ static const struct method manager_methods[] = {
 	METHOD("ListJobs", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_jobs, 's', .note = note_jobs),
 	METHOD("AbandonJob", "cancel-job", POOL_ACT, NULL, NULL, LOOK_ALL_VMS, run_abandon_job, 0,
 	  .note = note_jobs),
+	METHOD("ListAudit", "read-audit", POOL_READ, NULL, list_audit_options, LOOK_NOT, run_list_audit, 's'),
+	METHOD("VerifyAudit", "read-audit", POOL_READ, NULL, verify_audit_options, LOOK_NOT, run_verify_audit, 's'),
+	METHOD("GetAuditHead", "read-audit", POOL_READ, NULL, NULL, LOOK_NOT, run_audit_head, 's'),
+	METHOD("ExportAudit", "read-audit", POOL_ACT, NULL, NULL, LOOK_NOT, run_export_audit, 0),
 	METHOD("ListEvents", "read", POOL_READ, NULL, list_events_options, LOOK_NOT, run_list_events, 's'),
 	METHOD("ListAlarms", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_alarms, 's'),
 	METHOD("AcknowledgeAlarm", "acknowledge-alarm", POOL_ACT, NULL, NULL, LOOK_NOT, run_acknowledge_alarm, 0),
@@ -458,6 +463,10 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("RemoveKey", SD_BUS_ARGS("s", id, "a{sv}", options), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AbandonJob", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ListAudit", SD_BUS_ARGS("a{sv}", options), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("VerifyAudit", SD_BUS_ARGS("a{sv}", options), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("GetAuditHead", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ExportAudit", SD_BUS_ARGS("h", file), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit, "a{sv}", options), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListAlarms", SD_BUS_ARGS("b", history), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AcknowledgeAlarm", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),

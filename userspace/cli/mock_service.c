@@ -397,6 +397,19 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		s->left_job = false;
 		return sd_bus_reply_method_return(m, "");
 	}
+	if (!strcmp(member, "ListAudit"))
+		return reply(m, "%s", s->empty ? "[]" :
+			     "[{\"seq\":7,\"time\":\"2026-01-31T12:00:00.000Z\",\"uid\":0,\"user\":\"root\","
+			     "\"action\":\"kek-fetch\",\"key\":\"kms1/42\",\"result\":\"ok\"}]");
+	if (!strcmp(member, "VerifyAudit"))
+		return reply(m, "%s", s->empty ?
+			     "{\"ok\":false,\"entries\":6,\"last\":7,\"problems\":[{\"file\":\"a.log\",\"line\":5,"
+			     "\"offset\":99,\"what\":\"entry 4 is missing before this one\"}],\"notes\":[]}" :
+			     "{\"ok\":true,\"entries\":7,\"last\":7,\"problems\":[],\"notes\":[\"a note\"]}");
+	if (!strcmp(member, "GetAuditHead"))
+		return reply(m, "%s", "{\"seq\":7,\"hash\":\"ab\",\"anchor\":\"7:ab\"}");
+	if (!strcmp(member, "ExportAudit"))
+		return sd_bus_reply_method_return(m, "");
 	if (!strcmp(member, "ListEvents")) {
 		sd_bus_message_read(m, "u", &limit);
 		/* one more, for those who follow */

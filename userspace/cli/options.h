@@ -87,6 +87,11 @@ enum opt_type {
 	X(HISTORY, "history", TYPE_FLAG, "", "also alarms that were cleared, the newest first") \
 	X(NOW, "now", TYPE_FLAG, "", \
 	  "leave it on: its disks wait, its keys are wiped, and 'vm unlock' lets it go on") \
+	X(KEY, "key", TYPE_TEXT, "KEY", "only what is about this key; PROVIDER/* for all of a provider's") \
+	X(ACTOR, "actor", TYPE_TEXT, "WHO", "only what this user did: a name, a uid, or a name on the bus") \
+	X(ANCHOR, "anchor", TYPE_TEXT, "SEQ:HASH", \
+	  "an entry as it was noted elsewhere, which the log must have") \
+	X(FILE, "file", TYPE_PATH, "FILE", "an exported log, instead of this host's") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
 	X(JSON, "json", TYPE_FLAG, "", \
 	  "print the result, or the error, as one JSON value on standard output") \

@@ -91,6 +91,11 @@ int verb_key_remove(struct cli *c);
 /* job.c */
 int verb_job_list(struct cli *c);
 int verb_job_abandon(struct cli *c);
+/* audit.c */
+int verb_audit_list(struct cli *c);
+int verb_audit_verify(struct cli *c);
+int verb_audit_head(struct cli *c);
+int verb_audit_export(struct cli *c);
 /* event.c */
 int verb_event_list(struct cli *c);
 /* alarm.c */

@@ -5,6 +5,7 @@
 #include "../testing/testing.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -612,6 +613,84 @@ static void test_what_is_in_no_table_is_refused(void **state)
 	bus_call(h->client, "NotFound", "/org/vmcrypt1", NULL, "ListVMs", NULL);
 }
 
+/* ---- the audit log ------------------------------------------------------ */
+
+static json_t *ask_audit(sd_bus *bus, const char *member, const char *option, const char *value)
+{
+	sd_bus_message *r = option ? bus_call(bus, NULL, MANAGER, member, "a{sv}", 1, option, "s", value) :
+				     bus_call(bus, NULL, MANAGER, member, "a{sv}", 0);
+	const char *text;
+	json_t *o;
+
+	assert_true(sd_bus_message_read(r, "s", &text) > 0);
+	o = json_loads(text, 0, NULL);
+	assert_non_null(o);
+	sd_bus_message_unref(r);
+	return o;
+}
+
+static const json_t *audit_entry(const json_t *list, const char *action, const char *result)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(list, i, e)
+		if (!strcmp(json_string_value(json_object_get(e, "action")), action) &&
+		    !strcmp(json_string_value(json_object_get(e, "result")), result))
+			return e;
+	return NULL;
+}
+
+/* Who did what, refusals too; and somebody changes the file. */
+static void test_audit(void **state)
+{
+	struct host *h = *state;
+	const char *log = test_path(h->dir, "state/audit/00000000000000000001.log"), *sender;
+	json_t *list, *o;
+	const json_t *e;
+	sd_bus *nobody;
+	char *vm;
+	int fd;
+
+	vm = make_vm(h->client, "web");
+	bus_call(h->client, "NotFound", MANAGER, "GetVM", "s", "none");		/* only looks */
+	bus_call(h->client, "NotFound", MANAGER, "RemoveProvider", "s", "none");
+	if (!geteuid()) {
+		nobody = host_connect(h, true);
+		bus_call(nobody, "NotAuthorized", MANAGER, "ListAudit", "a{sv}", 0);
+		sd_bus_close_unref(nobody);
+	}
+	list = ask_audit(h->client, "ListAudit", NULL, NULL);
+	e = audit_entry(list, "CreateVM", "ok");
+	assert_non_null(e);
+	assert_int_equal(json_integer_value(json_object_get(e, "uid")), geteuid());
+	assert_int_equal(json_integer_value(json_object_get(e, "pid")), getpid());
+	assert_true(sd_bus_get_unique_name(h->client, &sender) >= 0);
+	assert_string_equal(json_string_value(json_object_get(e, "sender")), sender);
+	assert_int_equal(strlen(json_string_value(json_object_get(e, "vm"))), VMC_UUID_STR - 1);
+	assert_non_null(audit_entry(list, "RemoveProvider", "NotFound"));
+	assert_null(audit_entry(list, "GetVM", "NotFound"));
+	assert_true(geteuid() || audit_entry(list, "access-denied", "NotAuthorized"));
+	json_decref(list);
+	list = ask_audit(h->client, "ListAudit", "actor", "vmcryptd");
+	assert_non_null(audit_entry(list, "log-started", "ok"));
+	assert_null(audit_entry(list, "CreateVM", "ok"));
+	json_decref(list);
+
+	o = ask_audit(h->client, "VerifyAudit", NULL, NULL);
+	assert_true(json_is_true(json_object_get(o, "ok")));
+	json_decref(o);
+	fd = open(log, O_WRONLY);
+	assert_int_equal(pwrite(fd, "X", 1, 300), 1);
+	close(fd);
+	o = ask_audit(h->client, "VerifyAudit", NULL, NULL);
+	assert_true(json_is_false(json_object_get(o, "ok")));
+	json_decref(o);
+	bus_call(h->client, "InvalidArgument", MANAGER, "VerifyAudit", "a{sv}", 1, "anchor", "s", "x");
+	bus_call(h->client, "InvalidArgument", MANAGER, "ListAudit", "a{sv}", 1, "limit", "t", (uint64_t)10001);
+	free(vm);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -637,6 +716,7 @@ int main(void)
 		TEST(test_fetching_takes_register_vm),
 		TEST(test_providers_are_not_for_all_who_read),
 		TEST(test_what_is_in_no_table_is_refused),
+		TEST(test_audit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

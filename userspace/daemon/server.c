@@ -24,6 +24,7 @@
 #include "../api/event_api.h"
 #include "../api/job_api.h"
 #include "../api/model.h"
+#include "../audit/audit.h"
 #include "../lib/events.h"
 #include "../lib/log.h"
 #include "../lib/util.h"
@@ -51,6 +52,7 @@ struct server {
 	struct health *health;
 	struct hooks *hooks;
 	struct metrics_file *metrics;
+	struct audit *audit;
 	sd_event_source *kernel_events, *deadline;
 	/* the backend is to be opened anew */
 	bool wanted, changing, ready, reloading, had_module;
@@ -508,6 +510,30 @@ static int watch_signals(struct server *s, struct vmc_error *err)
 	return r < 0 ? vmc_fail_errno(err, -r, "cannot watch signals") : 0;
 }
 
+/* To the journal, which may be sent elsewhere: whoever alters the log later alters what was said of it then. */
+static void on_anchor(const struct audit_chain *c, void *data)
+{
+	char seq[24];
+
+	(void)data;
+	snprintf(seq, sizeof(seq), "%llu", (unsigned long long)c->seq);
+	log_event(LOG_INFO, VMC_MSG_AUDIT_HEAD, (struct log_field []){
+			{ "AUDIT_SEQ", seq }, { "AUDIT_HASH", c->hash }, { NULL, NULL } },
+		  "the audit log has %s entries; anchor %s:%s", seq, seq, c->hash);
+}
+
+static int open_audit(struct server *s, struct vmc_error *err)
+{
+	const struct audit_options o = {
+		.state_dir = s->cfg.state_dir, .append_only = s->cfg.audit_append_only, .anchor = on_anchor,
+	};
+	int rc = audit_open(&s->audit, &o, err);
+
+	if (rc)
+		vmc_prefix(err, "the audit log cannot be opened: ");
+	return rc;
+}
+
 static int begin(struct server *s, struct vmc_error *err)
 {
 	int r, rc;
@@ -540,6 +566,8 @@ static int begin(struct server *s, struct vmc_error *err)
 	/* The name first: opening the manager mends what a crash left, and two must not. */
 	if (!rc)
 		rc = own_name(s, err);
+	if (!rc)
+		rc = open_audit(s, err);
 	return rc;
 }
 
@@ -558,6 +586,7 @@ static void end(struct server *s)
 	metrics_file_free(s->metrics);
 	hooks_free(s->hooks);
 	api_stop(&s->api);
+	audit_close(s->audit);
 	if (s->bus) {
 		give_name(s);
 		sd_bus_flush(s->bus);

@@ -60,6 +60,8 @@ static void settle_load(struct vmk_load *l, const struct vmk_req *r)
 		l->code = r->code;
 	} else if (!r->replies)
 		l->code = vmc_fail(&l->err, VMC_EPROTO, "the vmcrypt module did not say where it loaded the key");
+	if (l->code != VMC_EEXIST)	/* that one was told when it was loaded */
+		vmk_audit(VMCRYPT_CMD_DEK_LOAD, &subject, l->code, &l->err);
 }
 
 /*

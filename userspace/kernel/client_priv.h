@@ -67,6 +67,11 @@ struct vmk_subject {
 	const char *volume;		/* or NULL */
 };
 
+/* Which VMCRYPT_CMD a request is, while it has its message. */
+uint8_t vmk_req_cmd(const struct vmk_req *r);
+/* To the audit log, if @cmd does something with a key. @why, of a failure, may be NULL. */
+void vmk_audit(uint8_t cmd, const struct vmk_subject *s, int code, const struct vmc_error *why);
+
 /* Turn what the kernel answered into an error that says what to do. Returns the code. */
 int vmk_refused(const struct vmk_subject *s, int errnum, const char *why,
 		struct vmc_error *err);

@@ -304,16 +304,21 @@ int vmk_exchange(struct vmk *k, struct vmk_req *r, size_t n, struct vmc_error *e
 int vmk_ask(struct vmk *k, struct vmk_req *r, const struct vmk_subject *subject,
 	    struct vmc_error *err)
 {
-	int rc = vmk_exchange(k, r, 1, err);
+	struct vmc_error why = VMC_ERROR_INIT;
+	uint8_t cmd = vmk_req_cmd(r);
+	int rc = vmk_exchange(k, r, 1, &why);
 
 	vmk_req_free(r);
-	if (rc)
-		return rc;
-	if (r->errnum)
-		return vmk_refused(subject, r->errnum, r->why, err);
-	if (r->code && err)
-		*err = r->err;
-	return r->code;
+	if (!rc && r->errnum) {
+		rc = vmk_refused(subject, r->errnum, r->why, &why);
+	} else if (!rc && r->code) {
+		rc = r->code;
+		why = r->err;
+	}
+	vmk_audit(cmd, subject, rc, &why);
+	if (rc && err)
+		*err = why;
+	return rc;
 }
 
 int vmk_ask_list(struct vmk *k, uint8_t cmd, const struct vmk_req *r,

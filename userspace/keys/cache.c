@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../audit/audit.h"
+
 #include "fetch.h"
 
 #define CHUNK	256	/* keys in the secure heap at a time */
@@ -106,6 +108,14 @@ static void keep_chunk(struct kek_need **needs, const struct provider_key *keys,
 	free(list);
 }
 
+/* Whether the provider gave it, whatever the kernel says of it then; that is told by itself. */
+static void tell_audit(const char *action, const char *provider, const char *key, const char *label, int code,
+		       const struct vmc_error *why)
+{
+	audit_record(&(struct audit_entry){ .action = action, .key = key, .object = label ? label : provider,
+					    .code = code, .text = code && why ? why->text : NULL });
+}
+
 /* Fetch up to CHUNK keys of one provider and hand them to the kernel. */
 static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **needs, size_t n)
 {
@@ -135,6 +145,8 @@ static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **nee
 				     vmc_fail(&need->err, VMC_EINTERNAL, "provider '%s' gave no answer for key '%s'",
 					      p->name, keys[i].id);
 		}
+		tell_audit("kek-fetch", p->name, need->id, NULL, keys && keys[i].material ? 0 : need->code,
+			   &need->err);
 	}
 	if (keys) {
 		keep_chunk(needs, keys, n, p);
@@ -297,12 +309,14 @@ int cache_create(struct vmk *k, struct providers *ps, const char *provider, cons
 	if (rc)
 		return rc;
 	rc = p->ops->create(p, label, key.id, err);
-	if (!rc)
-		rc = p->ops->get(p, &key, 1, err);
+	snprintf(id, VMK_KEK_ID_MAX + 1, "%s/%s", p->name, rc ? "" : key.id);
+	tell_audit("kek-create", p->name, rc ? "" : id, label, rc, err);
 	if (!rc) {
-		snprintf(id, VMK_KEK_ID_MAX + 1, "%s/%s", p->name, key.id);
-		rc = add(k, id, key.material, kcv, err);
+		rc = p->ops->get(p, &key, 1, err);
+		tell_audit("kek-fetch", p->name, id, NULL, rc, err);
 	}
+	if (!rc)
+		rc = add(k, id, key.material, kcv, err);
 	if (!rc)
 		keep(&(struct cache_key){ id, key.material, 0 }, 1, p);
 	provider_keys_clear(&key, 1);

@@ -244,6 +244,24 @@ static int in_vm(const struct inifile_entry *e, struct vmc_config *c,
 	return inifile_unknown(e, err);
 }
 
+static int set_bool(const struct inifile_entry *e, bool *out, struct vmc_error *err)
+{
+	bool yes = !strcmp(e->value, "yes");
+
+	if (!yes && strcmp(e->value, "no"))
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be yes or no", e->name, e->value);
+	*out = yes;
+	return 0;
+}
+
+static int in_audit(const struct inifile_entry *e, struct vmc_config *c,
+		    struct vmc_error *err)
+{
+	if (!strcmp(e->name, "append_only"))
+		return set_bool(e, &c->audit_append_only, err);
+	return inifile_unknown(e, err);
+}
+
 static int in_health(const struct inifile_entry *e, struct vmc_config *c,
 		     struct vmc_error *err)
 {
@@ -305,7 +323,7 @@ static int on_setting(const struct inifile_entry *e, void *data,
 		{ "paths", in_paths }, { "daemon", in_daemon },
 		{ "kmip", in_kmip }, { "vm", in_vm },
 		{ "health", in_health }, { "metrics", in_metrics },
-		{ "hooks", in_hooks },
+		{ "hooks", in_hooks }, { "audit", in_audit },
 		{ "states", in_states },
 		{ "tpm", in_tpm },
 	};

@@ -25,6 +25,8 @@ struct vmc_config {
 	unsigned int request_timeout_ms;	/* default 10000 */
 	char tls_min[8];			/* "1.2" (default) or "1.3" */
 	unsigned int cert_warn_days;		/* default 30 */
+	/* [audit] */
+	bool audit_append_only;			/* chattr +a on the log's files; default no */
 	/* [vm] */
 	unsigned long long home_size;		/* bytes, default 64 MiB */
 	char dm_flags[256];			/* default dm-crypt flags for new disks, comma separated */

@@ -56,6 +56,7 @@ static void defaults_without_a_file(void **state)
 	assert_int_equal(c.home_size, 64 << 20);
 	assert_int_equal(c.wording, VMC_WORDING_CLASSIC);
 	assert_string_equal(c.dm_flags, "");
+	assert_false(c.audit_append_only);
 	assert_int_equal(c.health_interval, 300);
 	assert_int_equal(c.health_retry, 15);
 	assert_string_equal(c.metrics_file, "");
@@ -112,7 +113,7 @@ static void every_setting(void **state)
 		       "[daemon]\nworkers = 64\nsecure_heap = 256K\nlog_level = debug\n"
 		       "[kmip]\nconnect_timeout_ms = 100\nrequest_timeout_ms = 600000\ntls_min = 1.3\ncert_warn_days = 0\n"
 		       "[vm]\nhome_size = 128M\ndm_flags = no_read_workqueue,no_write_workqueue\n"
-		       "[health]\ninterval = 86400\nretry = 1\n[metrics]\nfile = /m/v.prom\ninterval = 3600\n"
+		       "[audit]\nappend_only = yes\n[health]\ninterval = 86400\nretry = 1\n[metrics]\nfile = /m/v.prom\ninterval = 3600\n"
 		       "[hooks]\ntimeout = 60\n[states]\nwording = 7.0u2\n", &e), &e);
 	assert_string_equal(c.config_dir, "/c");
 	assert_string_equal(c.state_dir, "/s");
@@ -127,6 +128,7 @@ static void every_setting(void **state)
 	assert_int_equal(c.home_size, 128 << 20);
 	assert_int_equal(c.wording, VMC_WORDING_70U2);
 	assert_string_equal(c.dm_flags, "no_read_workqueue,no_write_workqueue");
+	assert_true(c.audit_append_only);
 	assert_int_equal(c.health_interval, 86400);
 	assert_int_equal(c.health_retry, 1);
 	assert_string_equal(c.metrics_file, "/m/v.prom");
@@ -153,6 +155,7 @@ static void bad_lines_are_named(void **state)
 		{ "[kmip]\ntls_min = 1.1\n", ":2: ", "1.2 or 1.3" },
 		{ "[paths]\nstate_dir = relative\n", ":2: ", "absolute" },
 		{ "[paths]\nstate_dir = /slash/\n", ":2: ", "closing slash" },
+		{ "[audit]\nappend_only = 1\n", ":2: ", "yes or no" },
 		{ "[health]\ninterval = 0\n", ":2: ", "1 to 86400" },
 		{ "[metrics]\nfile = v.prom\n", ":2: ", "absolute" },
 		{ "[hooks]\ntimeout = 61\n", ":2: ", "1 to 60" },

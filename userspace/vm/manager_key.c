@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../audit/audit.h"
 #include "../lib/i18n.h"
 #include "vm_priv.h"
 
@@ -260,6 +261,8 @@ static int destroy_key(struct vmm *m, const char *id, struct vmc_error *err)
 	if (r)
 		return r;
 	r = p->ops->destroy(p, key, err);
+	audit_record(&(struct audit_entry){ .action = "kek-destroy", .key = id, .object = p->name, .code = r,
+					    .text = r && err ? err->text : NULL });
 	provider_put(p);
 	return r ? r : inventory_key_del(m->inv, id, err);
 }
