@@ -92,6 +92,33 @@ expect "a password from a descriptor" 0 '*on this host now*' ''
 run provider import missing.p12 --password-file pass
 expect "no such backup" 4 '' "*cannot open 'missing.p12'*"
 
+both "host persistence status" 'Key persistence: on, but the stored keys do not open*Stored keys: 12*Sealed to: PCR 7 (sha256)*next 2 starts*Problem: PCR 7 changed*What to do: vmcrypt host persistence reseal*TPM: IBM at device:/dev/tpmrm0, in lockout*kms1*kmip*yes*' host persistence status
+both "host persistence enable" 'key persistence is on*3 keys were fetched*kms1/43*gone*' host persistence enable --provider kms1
+called "host persistence enable sends" 'org.vmcrypt1.Host.PersistenceEnable a{sv} {provider kms1  }'
+both "host persistence disable" 'key persistence is off, and nothing is left*' host persistence disable --remove-all-stored-keys
+called "host persistence disable sends" 'org.vmcrypt1.Host.PersistenceDisable a{sv} {remove_all true  }'
+run host persistence disable --provider kms1
+expect "disable for one provider" 0 "the keys of provider 'kms1' are not kept any more" ''
+both "host persistence reseal" 'the stored keys are sealed*' host persistence reseal --new-tpm
+called "host persistence reseal sends" 'org.vmcrypt1.Host.PersistenceReseal a{sv} {new_tpm true  }'
+printf '000011-000022\n' > recovery
+run host persistence reseal --recovery-key recovery
+expect "reseal by the recovery key" 0 'the stored keys are sealed*' ''
+if grep -q '^org.vmcrypt1.Host.PersistenceRecover ha{sv}' calls; then
+	ok "it goes by a file of its own"
+else
+	not_ok "it goes by a file of its own" "$(grep Persist calls)"
+fi
+run host persistence reseal --recovery-key missing
+expect "no such recovery key" 4 '' "*cannot read the recovery key from*missing*"
+both "host persistence suspend" 'the next 2 starts*' host persistence suspend --reboots 2
+called "host persistence suspend sends" 'org.vmcrypt1.Host.PersistenceSuspend u 2'
+run host persistence suspend
+expect "suspend for how long" 1 '' "*--reboots*"
+both "host persistence recovery-key" '000011-000022' host persistence recovery-key
+run host persistence recovery-key --force
+expect "another recovery key" 0 '000011-000022' ''
+
 both "vm create" "VM 'web1' created, id $id*Next: vmcrypt disk create web1*" vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 run vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 if grep -q "^org.vmcrypt1.Manager.CreateVM ssa{sv} web1 $work/vm {uuid $id  provider kms1  home_size 134217728  }" calls; then

@@ -18,6 +18,7 @@
 #include "event_api.h"
 #include "hints.h"
 #include "gate.h"
+#include "host_api.h"
 #include "job_api.h"
 #include "manager_api.h"
 #include "model.h"
@@ -28,7 +29,7 @@
 #define LIST_MAX	100000	/* VMs named in one call */
 
 const struct interface *const interfaces[] = {
-	&manager_interface, &vm_interface, &provider_interface, NULL,
+	&manager_interface, &vm_interface, &provider_interface, &host_interface, NULL,
 };
 
 const struct method *method_find(const char *interface, const char *member)

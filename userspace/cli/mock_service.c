@@ -453,6 +453,34 @@ static int locked_vm(sd_bus_message *m, const char *member)
 					  "the keys are gone\nHint: vmcrypt vm unlock locked");
 }
 
+/* A key of the right shape, into the file that came. */
+static int give_recovery_key(sd_bus_message *m)
+{
+	int fd;
+
+	if (sd_bus_message_rewind(m, true) < 0 || sd_bus_message_read_basic(m, 'h', &fd) < 0 ||
+	    write(fd, "000011-000022", 13) != 13)
+		return -EIO;
+	return sd_bus_reply_method_return(m, NULL);
+}
+
+static int host(struct service *s, sd_bus_message *m, const char *member)
+{
+	if (!strcmp(member, "PersistenceStatus"))
+		return reply(m, s->empty ? "{\"enabled\":false,\"stored\":false,\"tpm\":{\"present\":false,\"tcti\":\"device:/dev/tpmrm0\","
+			     "\"error\":\"there is no TPM 2.0\",\"hint\":\"turn it on\"},\"providers\":[]}" :
+			     "{\"enabled\":true,\"stored\":true,\"open\":false,\"keys\":12,\"policy\":\"PCR 7 (sha256)\",\"reboots_left\":2,"
+			     "\"recovery_key_exported\":false,\"error\":\"PCR 7 changed\",\"hint\":\"vmcrypt host persistence reseal\","
+			     "\"code\":\"TpmPolicy\",\"tpm\":{\"present\":true,\"tcti\":\"device:/dev/tpmrm0\",\"maker\":\"IBM\","
+			     "\"locked_out\":true},\"providers\":[{\"name\":\"kms1\",\"kind\":\"kmip\",\"persist\":true}]}");
+	if (!strcmp(member, "PersistenceEnable") || !strcmp(member, "PersistenceReseal") ||
+	    !strcmp(member, "PersistenceRecover"))
+		return reply(m, "{\"stored\":3,\"failed\":[{\"key\":\"kms1/43\",\"error\":\"gone\",\"hint\":\"\"}]}");
+	if (!strcmp(member, "PersistenceExportRecoveryKey"))
+		return give_recovery_key(m);
+	return sd_bus_reply_method_return(m, NULL);
+}
+
 static int provider(struct service *s, sd_bus_message *m, const char *member)
 {
 	const char *verb;
@@ -525,6 +553,8 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *e)
 		return locked_vm(m, member);
 	if (!strcmp(iface, IFACE_VM))
 		return vm(s, m, member, !strcmp(path, BUS_ROOT "/vm/web1"));
+	if (!strcmp(iface, IFACE_HOST) && !strcmp(path, BUS_ROOT))
+		return host(s, m, member);
 	if (!strcmp(iface, IFACE_PROVIDER) && !strcmp(path, BUS_ROOT "/provider/kms1"))
 		return provider(s, m, member);
 	if (!strcmp(iface, IFACE_PROVIDER))

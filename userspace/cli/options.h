@@ -78,7 +78,14 @@ enum opt_type {
 	X(RATE, "rate", TYPE_SIZE, "SIZE", "copy at most this many bytes a second") \
 	X(DESTROY, "destroy", TYPE_FLAG, "", \
 	  "destroy the key on its provider too; data under it is lost for ever") \
-	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it") \
+	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it; even if it was done before") \
+	X(REMOVE_ALL, "remove-all-stored-keys", TYPE_FLAG, "", \
+	  "leave nothing: not on this host's disk, not in its TPM") \
+	X(REBOOTS, "reboots", TYPE_COUNT, "N", "for so many starts of this host") \
+	X(NEW_TPM, "new-tpm", TYPE_FLAG, "", \
+	  "the TPM was cleared or replaced on purpose: this one is the host's from now on") \
+	X(RECOVERY_KEY, "recovery-key", TYPE_PATH, "FILE", \
+	  "open the stored keys by the recovery key in FILE, instead of by the TPM") \
 	X(LIMIT, "limit", TYPE_COUNT, "N", "at most N events, the newest (default 50)") \
 	X(SINCE, "since", TYPE_TEXT, "TIME", \
 	  "only what happened since: 2h, 3d, 2026-01-31, 2026-01-31T12:00:00Z") \

@@ -68,6 +68,34 @@ const struct verb verbs[] = {
 	  "server's administrator reads to you. Exactly one of --fingerprint and --ca."),
 	  verb_trust_pin },
 
+	{ "host persistence status", 0, 0,
+	  N_("show whether this host keeps keys over reboots, and whether they open"), NULL,
+	  verb_persistence_status },
+	{ "host persistence enable", O(PROVIDER), 0,
+	  N_("keep the keys that this host uses, sealed to its TPM"),
+	  N_("After a reboot they are there before any key server is asked, so that VMs start without one. "
+	  "Off by default: whoever takes the whole host has the keys with it. With --provider, the keys "
+	  "of that provider are kept, too; a native provider's are not unless it is named."),
+	  verb_persistence_enable },
+	{ "host persistence disable", O(REMOVE_ALL) | O(PROVIDER), 0,
+	  N_("keep keys no more; without --remove-all-stored-keys the stored ones stay, sealed"),
+	  N_("With --provider, only the keys of that provider; its stored keys are removed."),
+	  verb_persistence_disable },
+	{ "host persistence reseal", O(NEW_TPM) | O(RECOVERY_KEY), 0,
+	  N_("seal the stored keys to what this host has booted now"),
+	  N_("After a change of firmware or Secure Boot. When the old seal does not open, the keys come from "
+	  "--recovery-key or else from their providers. Whatever was sealed before never opens again."),
+	  verb_persistence_reseal },
+	{ "host persistence suspend", O(REBOOTS), O(REBOOTS),
+	  N_("before a firmware update: let the next starts open the keys whatever they boot"),
+	  N_("The last of them seals to what it booted. 'reseal' ends it before its time."),
+	  verb_persistence_suspend },
+	{ "host persistence recovery-key", O(FORCE), 0,
+	  N_("print the recovery key, once"),
+	  N_("It opens the stored keys on this host's disk when the TPM does not. Keep it off this host. With "
+	  "--force a new one is made, and the old one is worth nothing."),
+	  verb_persistence_recovery_key },
+
 	{ "vm create NAME", O(DIR) | O(PROVIDER) | O(UUID) | O(HOME_SIZE), O(DIR),
 	  N_("make an encrypted VM: its key, bundle and home volume"), NULL, verb_vm_create },
 	{ "vm register FILE", O(FROM_HEADERS) | O(ALL), 0,

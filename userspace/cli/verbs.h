@@ -55,6 +55,13 @@ int verb_provider_default(struct cli *c);
 int verb_provider_add_native(struct cli *c);
 int verb_provider_export(struct cli *c);
 int verb_provider_import(struct cli *c);
+/* host.c */
+int verb_persistence_status(struct cli *c);
+int verb_persistence_enable(struct cli *c);
+int verb_persistence_disable(struct cli *c);
+int verb_persistence_reseal(struct cli *c);
+int verb_persistence_suspend(struct cli *c);
+int verb_persistence_recovery_key(struct cli *c);
 /* trust.c */
 int verb_trust_csr(struct cli *c);
 int verb_trust_self_signed(struct cli *c);

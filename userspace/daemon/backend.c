@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 
 /* No module is no failure: providers and the inventory are there without it. */
@@ -25,6 +26,24 @@ static void open_module(struct backend *b)
 	b->k = NULL;
 }
 
+/* An alarm while the seal of the stored keys is broken. */
+static void on_persist_fault(const struct vmc_error *e, void *data)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct backend *b = data;
+	struct vmm_alarm a = {
+		.type = VMM_ALARM_PERSISTENCE, .severity = VMM_WARNING, .entity_kind = "host", .entity_id = "host",
+		.text = N_("The keys that this host keeps do not open; it fetches them from their providers"),
+		.remedy = N_("'vmcrypt host persistence status' tells what is wrong and what to do"),
+		.reason = e ? e->text : NULL,
+	};
+	int rc;
+
+	rc = e ? vmm_alarm_raise(b->m, &a, &err) : vmm_alarm_clear(b->m, a.type, a.entity_kind, a.entity_id, &err);
+	if (rc)
+		log_warn("the alarm about key persistence cannot be changed: %s", err.text);
+}
+
 int backend_open(struct backend **ret, const struct vmc_config *cfg,
 		 vmm_event_fn fn, void *data, struct vmc_error *err)
 {
@@ -37,11 +56,16 @@ int backend_open(struct backend **ret, const struct vmc_config *cfg,
 	open_module(b);
 	rc = providers_open(&b->ps, &b->cfg, err);
 	if (!rc)
+		rc = persist_open(&b->persist, &b->cfg, b->ps, err);
+	if (!rc) {	/* before anything asks a provider */
+		persist_restore(b->persist, b->k);
 		rc = vmm_open(&b->m, &b->cfg, b->k, b->ps, fn, data, err);
+	}
 	if (rc) {
 		backend_close(b);
 		return rc;
 	}
+	persist_set_hooks(b->persist, &(struct persist_hooks){ on_persist_fault, b });
 	*ret = b;
 	return 0;
 }
@@ -50,8 +74,11 @@ void backend_close(struct backend *b)
 {
 	if (!b)
 		return;
+	if (b->persist && b->m)
+		persist_set_hooks(b->persist, NULL);
 	if (b->m)
 		vmm_close(b->m);
+	persist_close(b->persist);
 	if (b->ps)
 		providers_close(b->ps);
 	if (b->k)

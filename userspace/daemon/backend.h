@@ -4,6 +4,7 @@
 #define VMC_DAEMON_BACKEND_H
 
 #include "../kernel/client.h"
+#include "../keys/persist.h"
 #include "../keys/provider.h"
 #include "../lib/config.h"
 #include "../lib/error.h"
@@ -15,10 +16,11 @@ struct backend {
 	struct vmc_error no_module;
 	struct vmk_info info;		/* zero when k is NULL */
 	struct providers *ps;
+	struct persist *persist;
 	struct vmm *m;
 };
 
-/* Blocks: network no, disk yes. Without the module it opens all the same. */
+/* Blocks: network no, disk and TPM yes. Without the module it opens all the same. */
 int backend_open(struct backend **b, const struct vmc_config *cfg, vmm_event_fn fn, void *data,
 		 struct vmc_error *err);
 void backend_close(struct backend *b);	/* NULL is fine */

@@ -449,6 +449,43 @@ static int memfd(const char *text)
 	return fd;
 }
 
+#define HOST "/org/vmcrypt1", "org.vmcrypt1.Host"
+
+static void test_persistence(void **state)
+{
+	struct host *h = *state;
+	int key = memfd(""), wrong = memfd("wrong"), right = memfd("right"), pipes[2];
+	char text[256];
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	bus_call(h->client, "WrongState", HOST, "PersistenceReseal", "a{sv}", 0);
+	bus_call(h->client, "WrongState", HOST, "PersistenceSuspend", "u", 2);
+	bus_call(h->client, "NotFound", HOST, "PersistenceEnable", "a{sv}", 1, "provider", "s", "other");
+	bus_call(h->client, "InvalidArgument", HOST, "PersistenceEnable", "a{sv}", 1, "now", "b", 1);
+	drop(bus_call(h->client, NULL, HOST, "PersistenceEnable", "a{sv}", 1, "provider", "s", "kms"));
+	drop(bus_call(h->client, NULL, HOST, "PersistenceSuspend", "u", 2));
+	drop(bus_call(h->client, NULL, HOST, "PersistenceStatus", NULL));
+	drop(bus_call(h->client, NULL, HOST, "PersistenceReseal", "a{sv}", 1, "new_tpm", "b", 1));
+	bus_call(h->client, "NotAuthentic", HOST, "PersistenceRecover", "ha{sv}", wrong, 0);
+	bus_call(h->client, "InvalidArgument", HOST, "PersistenceRecover", "ha{sv}", pipes[0], 0);
+	drop(bus_call(h->client, NULL, HOST, "PersistenceRecover", "ha{sv}", right, 0));
+	bus_call(h->client, "InvalidArgument", HOST, "PersistenceExportRecoveryKey", "ha{sv}", pipes[1], 0);
+	bus_call(h->client, "InvalidArgument", HOST, "PersistenceExportRecoveryKey", "ha{sv}", right, 0);
+	drop(bus_call(h->client, NULL, HOST, "PersistenceExportRecoveryKey", "ha{sv}", key, 0));
+	assert_int_equal(pread(key, text, sizeof(text), 0), 16 * 7 - 1);
+	assert_int_equal(ftruncate(key, 0), 0);
+	bus_call(h->client, "WrongState", HOST, "PersistenceExportRecoveryKey", "ha{sv}", key, 0);
+	drop(bus_call(h->client, NULL, HOST, "PersistenceExportRecoveryKey", "ha{sv}", key, 1, "force", "b", 1));
+	bus_call(h->client, "InvalidArgument", HOST, "PersistenceDisable", "a{sv}", 2, "remove_all", "b", 1,
+		 "provider", "s", "kms");
+	drop(bus_call(h->client, NULL, HOST, "PersistenceDisable", "a{sv}", 1, "remove_all", "b", 1));
+	close(key);
+	close(wrong);
+	close(right);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 /* Passwords and backups go in and out as open files, each to its place. */
 static void test_backups_of_providers(void **state)
 {
@@ -706,6 +743,7 @@ int main(void)
 		TEST(test_cancel),
 		TEST(test_copies_hold_nothing_up),
 		TEST(test_work_outlives_its_client),
+		TEST(test_persistence),
 		TEST(test_too_much_is_busy),
 		TEST(test_providers),
 		TEST(test_provider_in_use_stays),

@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &o, &status))
 		return status;
 	umask(0077);
+	setenv("TSS2_LOG", "all+NONE", 0);	/* what the TPM refuses is told in our own words */
 	block_signals();
 	/* each call has the language of its caller; this variable would have one for all */
 	unsetenv("LANGUAGE");

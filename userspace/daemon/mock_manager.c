@@ -465,6 +465,21 @@ int vmm_alarm_acknowledge(struct vmm *m, const char *id, const char *who, struct
 	return 0;
 }
 
+int vmm_alarm_raise(struct vmm *m, const struct vmm_alarm *a, struct vmc_error *err)
+{
+	(void)err;
+	emit_alarm(m, "alarm-raised", "", a->type);
+	return 0;
+}
+
+int vmm_alarm_clear(struct vmm *m, const char *type, const char *entity_kind, const char *entity_id,
+		    struct vmc_error *err)
+{
+	(void)entity_kind, (void)entity_id, (void)err;
+	emit_alarm(m, "alarm-cleared", "", type);
+	return 0;
+}
+
 /* A file "sick" in the state folder: key provider "kms" is down. Each check is counted in "checks". */
 int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err)
 {

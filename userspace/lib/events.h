@@ -61,6 +61,9 @@
 #define VMC_MSG_PROVIDER_BACKUP		"ae4a0b8368f541dcad1defb18d6609d4"
 #define VMC_MSG_PROVIDER_TRUST		"e13d929e06cb450984509d92adc467cc"
 
+/* What this host keeps. */
+#define VMC_MSG_PERSISTENCE		"6ee04b7fcb974c23883e07b9320014dc"
+
 /* vmcryptd itself. */
 #define VMC_MSG_DAEMON_READY		"b55bf2e464264bb68da6d37b4a1dbdfa"
 #define VMC_MSG_DAEMON_RELOADED		"d18917ee14374e7b9fd3c44734bead39"
