@@ -71,6 +71,8 @@ completed 'here/file here/sub ' vm register here/
 completed 'pin ' provider trust kms1 p
 completed '--fingerprint ' provider trust kms1 pin --f
 completed 'web1 clash ' vm unlock web1 ''
+completed '3 ' alarm acknowledge ''
+completed 'web1 clash ' event list --vm ''
 stop_mock
 
 # Signatures in the contract against all that was sent.

@@ -123,6 +123,9 @@ else
 	check "and ModuleLoaded is false" test "$("${call[@]}" get-property org.vmcrypt1 /org/vmcrypt1 \
 		org.vmcrypt1.Manager ModuleLoaded)" = "b false"
 fi
+check "keys are listed without the module" test "$("${manager[@]}" ListKeys)" = 's "[]"'
+check "figures are there" grep -q 'vmcrypt_build_info{version=' <("${manager[@]}" GetMetrics | tr -d '\134')
+check "no event is a list" test "$("${manager[@]}" ListEvents 'ua{sv}' 5 1 vm s none)" = 's "[]"'
 check "an unknown VM is named" fails "nowhere" "${manager[@]}" GetVM s nowhere
 check "an unknown option is named" fails "unknown option 'sze'" \
 	"${manager[@]}" CreateVM 'ssa{sv}' web "$work" 1 sze t 5
@@ -156,6 +159,7 @@ start
 at_exit end "$pid"
 wait_for 20 owner
 check "and starts again, with its provider" grep -q kms <("${manager[@]}" ListProviders)
+check "and without the module a provider can be removed" "${manager[@]}" RemoveProvider s kms
 kill -TERM "$pid"
 wait "$pid"
 if grep -i "error:\|runtime error\|Sanitizer" "$work/log"; then

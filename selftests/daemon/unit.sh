@@ -89,6 +89,78 @@ check "a rule of the administrator lets nobody look" wait_for 20 "${nobody[@]}" 
 check "at what it names, and at nothing else" \
 	bash -c '! "$@"' - "${nobody[@]}" "${manager[@]}" ListKeys
 
+# ---- the role that runs VMs and reads none ---------------------------------------------
+
+groupadd --system vmcrypt-nocrypto
+useradd --system --no-create-home --groups vmcrypt-nocrypto runner
+runner=(setpriv --reuid=runner --regid=runner --init-groups)
+check "a member of vmcrypt-nocrypto sees VMs" "${runner[@]}" "${manager[@]}" ListVMs
+check "and acknowledges alarms" "${runner[@]}" "${manager[@]}" AcknowledgeAlarm s ""
+for method in "ListProviders" "UnlockVMs as 0" "GetManagedObjects" "RemoveKey sa{sv} kms/1 0"; do
+	read -r -a words <<<"$method"
+	target=("${manager[@]}")
+	[ "$method" != GetManagedObjects ] ||
+		target=("${call[@]}" call org.vmcrypt1 /org/vmcrypt1 org.freedesktop.DBus.ObjectManager)
+	if "${runner[@]}" "${target[@]}" "${words[@]}" >/tmp/refused 2>&1 || ! grep -q "polkit says no" /tmp/refused; then
+		diag "$(cat /tmp/refused)"
+		not_ok "but may not ${words[0]}"
+	else
+		ok "but may not ${words[0]}"
+	fi
+done
+gpasswd -a nobody vmcrypt-nocrypto >/dev/null
+check "the administrator's own rules go before the role" "${nobody[@]}" "${manager[@]}" ListVMs
+
+no_alarm()
+{
+	vmcrypt alarm list | grep -q "no alarm is raised"
+}
+
+# ---- an outage is an alarm: hook, journal, figures, and what to type --------------------
+
+mkdir -p /etc/vmcrypt/hooks
+cat >/etc/vmcrypt/hooks/on-alarm <<-'HOOK'
+	#!/bin/sh
+	echo "$VMCRYPT_ALARM_STATE $VMCRYPT_ALARM_TYPE $VMCRYPT_ALARM_ENTITY_NAME" >>/srv/vms/heard
+	cat >>/srv/vms/heard
+	echo >>/srv/vms/heard
+	# within the unit's walls
+	touch /usr/breach /etc/breach 2>/dev/null
+	exit 0
+HOOK
+chmod 0755 /etc/vmcrypt/hooks/on-alarm
+printf '[metrics]\nfile = /srv/vms/vmcrypt.prom\n[health]\nretry = 1\n' >/etc/vmcrypt/vmcrypt.conf
+systemctl reload vmcryptd.service
+check "a host without a fault is well, but for a key provider" grep -q "^1 thing needs attention" <(vmcrypt status)
+check "a key provider that is not there" "${manager[@]}" AddProvider sss kmip away '{"servers":["127.0.0.1:1"]}'
+check "the hook hears of it" wait_for 60 grep -q "^raised provider-down away" /srv/vms/heard
+check "with the alarm as JSON" grep -q '"type":"provider-down"' /srv/vms/heard
+check "and stays within the walls" test ! -e /usr/breach -a ! -e /etc/breach
+check "the figures are in the file" wait_for 30 grep -q '^vmcrypt_provider_up{provider="away",kind="kmip"} 0$' /srv/vms/vmcrypt.prom
+check "so is the alarm" wait_for 30 grep -q '^vmcrypt_alarms{type="provider-down"} 1$' /srv/vms/vmcrypt.prom
+vmcrypt status >/tmp/status
+check "status says what is wrong first" grep -q "^1 thing needs attention" <(head -n 1 /tmp/status)
+check "and what to type" grep -q "Do: .*vmcrypt " /tmp/status
+diag "$(cat /tmp/status)"
+check "a list of it" grep -q "provider-down" <(vmcrypt alarm list)
+raised=$(sed -n 's/#define VMC_MSG_ALARM_RAISED[ \t]*"\(.*\)"/\1/p' "$LAB_TREE/userspace/lib/events.h")
+journalctl --sync
+check "the journal has it, with what to do about alarms" grep -q "vmcrypt alarm list" \
+	<(journalctl -q -x "MESSAGE_ID=$raised")
+check "acknowledged it is raised still" vmcrypt alarm acknowledge --all
+check "by root" grep -q '"acknowledged_by": "root"' <(vmcrypt alarm list --json)
+printf '#!/bin/sh\necho no mail >&2\nexit 3\n' >/etc/vmcrypt/hooks/on-alarm
+check "without the provider" "${manager[@]}" RemoveProvider s away
+check "the alarm clears" wait_for 60 no_alarm
+failed=$(sed -n 's/#define VMC_MSG_HOOK_FAILED[ \t]*"\(.*\)"/\1/p' "$LAB_TREE/userspace/lib/events.h")
+hook_failed()
+{
+	journalctl --sync
+	journalctl -q -x "MESSAGE_ID=$failed" | grep -q "no mail"
+}
+check "a hook that fails is told" wait_for 30 hook_failed
+rm -rf /etc/vmcrypt/hooks
+
 # ---- what the walls keep out ----------------------------------------------------------
 
 pid=$(systemctl show -P MainPID vmcryptd.service)

@@ -82,6 +82,22 @@ static void offer_disks(struct cli *c, FILE *f, const char *vm, const char *star
 	json_decref(o);
 }
 
+static void offer_alarms(struct cli *c, FILE *f, const char *start)
+{
+	json_t *list = NULL, *o;
+	size_t i;
+
+	if (bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListAlarms", "b", 0))
+		return;
+	json_array_foreach(list, i, o) {
+		const char *id = json_string_value(json_object_get(o, "id"));
+
+		if (id)
+			offer(f, id, strlen(id), start);
+	}
+	json_decref(list);
+}
+
 static bool is_kind(const char *kind, size_t len, const char *name)
 {
 	return strlen(name) == len && !memcmp(kind, name, len);
@@ -97,6 +113,8 @@ static void offer_kind(struct cli *c, FILE *f, const char *kind, size_t len, con
 		offer_list(c, f, "ListProviders", "name", start);
 	else if (is_kind(kind, len, "KEY"))
 		offer_list(c, f, "ListKeys", "id", start);
+	else if (is_kind(kind, len, "ALARM"))
+		offer_alarms(c, f, start);
 	else if (is_kind(kind, len, "JOB"))
 		offer_list(c, f, "ListJobs", "id", start);
 	else if (is_kind(kind, len, "DISK") && t->n > 2)

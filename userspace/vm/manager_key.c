@@ -112,7 +112,8 @@ static int gather(struct vmm *m, json_t *keys, json_t *nameless, struct vmc_erro
 {
 	int r = add_cached(m, keys, err);
 
-	if (r)
+	/* Without the module nothing is cached; what is known is known all the same. */
+	if (r && r != VMC_ENOMODULE)
 		return r;
 	add_used(m, keys);
 	return add_noted(m, keys, nameless, err);
