@@ -115,6 +115,14 @@ uid_t auth_sender_uid(struct auth *auth, sd_bus_message *m)
 
 /* ---- polkit ----------------------------------------------------------- */
 
+/* One that is in no list any more. */
+static void pending_drop(struct pending *p)
+{
+	sd_bus_slot_unref(p->slot);
+	sd_bus_message_unref(p->msg);
+	free(p);
+}
+
 static void pending_free(struct pending *p)
 {
 	struct pending **at = &p->auth->pending;
@@ -125,9 +133,7 @@ static void pending_free(struct pending *p)
 		*at = p->next;
 		p->auth->n_pending--;
 	}
-	sd_bus_slot_unref(p->slot);
-	sd_bus_message_unref(p->msg);
-	free(p);
+	pending_drop(p);
 }
 
 static void tell(struct pending *p, const struct vmc_error *err)
@@ -385,14 +391,16 @@ int auth_new(struct auth **ret, struct api *a, struct vmc_error *err)
 void auth_free(struct auth *auth)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
+	struct pending *p;
 
 	if (!auth)
 		return;
 	vmc_fail(&err, VMC_ECANCELED, "vmcryptd stopped before polkit answered");
 	vmc_hint(&err, "try again when it is back");
-	while (auth->pending) {
-		tell(auth->pending, &err);
-		pending_free(auth->pending);
+	while ((p = auth->pending)) {
+		auth->pending = p->next;
+		tell(p, &err);
+		pending_drop(p);
 	}
 	sd_bus_slot_unref(auth->filter);
 	free(auth);

@@ -46,7 +46,7 @@ static void read_help(struct reader *r, const char *s)
 	for (size_t i = 0; i < r->n_seen; i++)
 		assert_string_not_equal(r->seen[i], r->family);
 	assert_in_range(r->n_seen, 0, NAMES_MAX - 1);
-	strcpy(r->seen[r->n_seen++], r->family);
+	memcpy(r->seen[r->n_seen++], r->family, sizeof(r->family));
 	r->typed = false;
 }
 

@@ -14,13 +14,16 @@
 #include <cmocka.h>
 
 #include "args.h"
+#include "attention.h"
 #include "checks.h"
 #include "help.h"
 #include "meter.h"
 #include "pem.h"
 #include "subst.h"
 #include "table.h"
+#include "../lib/util.h"
 #include "verbs.h"
+#include "when.h"
 
 #define WORDS_MAX 12
 
@@ -404,6 +407,80 @@ static void test_checks(void **state)
 	remove_tree(root);
 }
 
+static void test_when(void **state)
+{
+	static const struct { const char *text; int64_t want; } good[] = {
+		{ "90s", 999999910 }, { "15m", 999999100 }, { "2h", 999992800 }, { "3d", 999740800 }, { "0s", 1000000000 },
+		{ "2026-01-31", 1769817600 }, { "2026-01-31T12:00:00Z", 1769860800 }, { "2026-01-31 12:00", 1769860800 },
+		{ "2024-02-29", 1709164800 },
+	};
+	static const char *const bad[] = {
+		"", "h", "2", "2x", "2hh", "-2h", "+2h", "9999999999d", "99999999d", "yesterday", "2026-02-29", "2026-13-01",
+		"2026-01-31T12:00:00", "2026-01-31x", " 2h", "1900-01-01",
+	};
+	struct vmc_error err = VMC_ERROR_INIT;
+	int64_t t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(when_parse(good[i].text, 1000000000, &t, &err), 0);
+		assert_true(t == good[i].want);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		err.hint[0] = '\0';
+		assert_int_equal(when_parse(bad[i], 1000000000, &t, &err), VMC_EINVAL);
+		assert_true(err.hint[0]);
+	}
+}
+
+static json_t *need(const char *daemon, const char *vms, const char *alarms)
+{
+	json_t *d = json_loads(daemon, 0, NULL), *v = json_loads(vms, 0, NULL), *a = json_loads(alarms, 0, NULL), *list;
+
+	assert_true(d && v && a);
+	list = attention(d, v, a);
+	assert_non_null(list);
+	json_decref(d);
+	json_decref(v);
+	json_decref(a);
+	return list;
+}
+
+static const char *said(const json_t *list, size_t i, const char *key)
+{
+	return json_string_value(json_object_get(json_array_get(list, i), key));
+}
+
+static void test_attention(void **state)
+{
+	static const char well[] = "{\"module\":{\"loaded\":true},\"providers\":[{\"name\":\"k\"}]}";
+	json_t *list;
+
+	(void)state;
+	list = need(well, "[{\"id\":\"1\",\"name\":\"a\",\"shows_as\":\"ok\"}]", "[]");
+	assert_int_equal(json_array_size(list), 0);
+	json_decref(list);
+	/* an alarm and the state of its VM are one thing */
+	list = need(well, "[{\"id\":\"1\",\"name\":\"a\",\"shows_as\":\"invalid\"},{\"id\":\"2\",\"name\":\"b\","
+		    "\"shows_as\":\"suspended\",\"cause_text\":\"by hand\",\"remedy\":\"vmcrypt vm unlock b\"}]",
+		    "[{\"id\":\"7\",\"severity\":\"critical\",\"entity\":{\"kind\":\"vm\",\"id\":\"1\",\"name\":\"a\"},"
+		    "\"text\":\"locked\",\"reason\":\"why\",\"remedy\":\"r\"}]");
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(said(list, 0, "what"), "VM 'a' (critical, alarm 7)");
+	assert_string_equal(said(list, 0, "why"), "locked why");
+	assert_string_equal(said(list, 0, "do"), "r");
+	assert_string_equal(said(list, 1, "what"), "VM 'b' shows as suspended");
+	assert_string_equal(said(list, 1, "do"), "vmcrypt vm unlock b");
+	json_decref(list);
+	list = need("{\"module\":{\"loaded\":false,\"error\":\"not there\",\"hint\":\"modprobe vmcrypt\"},\"providers\":[],"
+		    "\"health\":{\"would_lock\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}", "[]", "[]");
+	assert_int_equal(json_array_size(list), 3);
+	assert_string_equal(said(list, 0, "do"), "modprobe vmcrypt");
+	assert_string_equal(said(list, 1, "what"), "2 VMs would be locked if this host rebooted now: 'a', 'b'");
+	assert_string_equal(said(list, 2, "what"), "There is no key provider yet");
+	json_decref(list);
+}
+
 static void test_pem_read(void **state)
 {
 	char root[] = "/tmp/vmcrypt-pem-XXXXXX", path[64], *pem;
@@ -441,7 +518,8 @@ int main(void)
 		cmocka_unit_test(test_nearest), cmocka_unit_test(test_meter),
 		cmocka_unit_test(test_table), cmocka_unit_test(test_subst_argv),
 		cmocka_unit_test(test_subst_env), cmocka_unit_test(test_checks),
-		cmocka_unit_test(test_pem_read),
+		cmocka_unit_test(test_pem_read), cmocka_unit_test(test_when),
+		cmocka_unit_test(test_attention),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

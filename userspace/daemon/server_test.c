@@ -331,7 +331,7 @@ static int checks(struct host *h)
 
 	if (fs_read(test_path(h->dir, "state/checks"), 64, &text, NULL, NULL))
 		return 0;
-	n = atoi(text);
+	n = (int)strtol(text, NULL, 10);
 	free(text);
 	return n;
 }
