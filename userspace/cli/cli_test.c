@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/util.h"
 #include "args.h"
 #include "attention.h"
 #include "checks.h"
@@ -21,7 +22,6 @@
 #include "pem.h"
 #include "subst.h"
 #include "table.h"
-#include "../lib/util.h"
 #include "verbs.h"
 #include "when.h"
 
