@@ -381,6 +381,7 @@ const char *message_unpack(const char *packed, char *out, size_t size)
 		message_render(m, out, size);
 	else
 		snprintf(out, size, "%s", *packed == PACKED ? "" : packed);
-	json_decref(m);
+	/* what is unpacked may become part of another text */
+	message_remember(out, m);
 	return out;
 }

@@ -61,7 +61,8 @@ const char *message_english(const char *text, char *out, size_t size);
 /*
  * One string that holds a message: for columns that hold a text. It begins with
  * the byte 1 and JSON, or is the English text when that is all there is, or when
- * the JSON does not fit. message_unpack() renders either for the calling thread.
+ * the JSON does not fit. message_unpack() renders either for the calling thread,
+ * and remembers it.
  */
 const char *message_pack(const char *text, char *out, size_t size);
 const char *message_unpack(const char *packed, char *out, size_t size);

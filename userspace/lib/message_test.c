@@ -192,6 +192,7 @@ static void test_pack(void **state)
 	assert_string_equal(message_unpack(packed, text, sizeof(text)), "VM 'web' is locked: so");
 	before = i18n_speak(german);
 	assert_string_equal(message_unpack(packed, text, sizeof(text)), "so: VM »web« ist gesperrt");
+	assert_string_equal(message_english(text, small, sizeof(small)), "VM 'web' is locked: so");
 	assert_string_equal(message_unpack("as it was", text, sizeof(text)), "as it was");
 	assert_string_equal(message_unpack("\1{broken", text, sizeof(text)), "");
 	assert_string_equal(message_pack(err.text, small, sizeof(small)), "VM 'web' is locked: so");

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "../lib/message.h"
 #include "cause.h"
@@ -116,9 +117,13 @@ json_t *alarm_counts(struct vmm *m)
 static void tell(struct vmm *m, const char *type, const char *message_id, const struct inv_alarm *a)
 {
 	const char *vm = !strcmp(a->kind, "vm") ? a->entity : NULL;
-	json_t *details = alarm_json(m, a);
+	locale_t before = i18n_speak((locale_t)0);
+	json_t *details = alarm_json(m, a);	/* is kept, so it is English */
 	char text[MESSAGE_MAX];
-	const char *said = words(m, a, text, sizeof(text));
+	const char *said;
+
+	i18n_restore(before);
+	said = words(m, a, text, sizeof(text));
 
 	if (vm)
 		vmm_emit(m, type, message_id, vm, details, "VM '%s': %s", a->name, said);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "../lib/message.h"
 #include "alarm.h"
@@ -195,14 +196,16 @@ void vm_remedy(const struct vm *vm, char *out, size_t n)
 			    keys[0] ? keys : NULL, out, n);
 }
 
-/* What an administrator of keys needs: which, where, in what state. */
+/* What an administrator of keys needs: which, where, in what state. Kept, so English. */
 static json_t *locked_details(const struct vm *vm)
 {
 	char provider[PROVIDER_NAME_MAX + 1], todo[768], reason[768];
+	locale_t before = i18n_speak((locale_t)0);
 
 	missing_provider(vm->row.missing, provider);
 	vm_remedy(vm, todo, sizeof(todo));
 	message_unpack(vm->row.key_error, reason, sizeof(reason));
+	i18n_restore(before);
 	return json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:O?}", "name", vm->row.name,
 			 "cause", vm_cause_name((enum vm_cause)vm->row.cause), "reason", reason, "remedy", todo,
 			 "provider", provider[0] ? provider : NULL, "key", missing_first(vm->row.missing),
