@@ -10,6 +10,7 @@
 #include "../lib/version.h"
 #include "bus.h"
 #include "checks.h"
+#include "host.h"
 #include "out.h"
 #include "provider.h"
 #include "render.h"
@@ -306,6 +307,7 @@ int verb_doctor(struct cli *c)
 	checks_kernel(list, "", u.release);
 	if (check_daemon(c, list)) {
 		check_providers(c, list);
+		host_check_persistence(c, list);
 		check_vms(c, list);
 		check_alarms(c, list);
 		check_forecast(c, list);

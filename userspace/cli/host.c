@@ -11,6 +11,8 @@
 #include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
+#include "checks.h"
+#include "host.h"
 #include "out.h"
 #include "render.h"
 #include "verbs.h"
@@ -119,6 +121,33 @@ int verb_persistence_status(struct cli *c)
 	}
 	json_decref(o);
 	return r;
+}
+
+/* Off is well: it is the default. A TPM that others have locked is worth a word only to who uses it. */
+void host_check_persistence(struct cli *c, json_t *list)
+{
+	json_t *o = NULL, *tpm;
+
+	if (bus_json(c, &o, BUS_ROOT, IFACE_HOST, "PersistenceStatus", "")) {
+		finding_add(list, "persistence", FIND_FAIL, c->err.hint, "%s", c->err.text);
+		return;
+	}
+	tpm = json_object_get(o, "tpm");
+	if (!is(o, "enabled"))
+		finding_add(list, "persistence", FIND_OK, "", "off: a reboot of this host needs its key providers");
+	else if (*words(o, "error"))
+		finding_add(list, "persistence", FIND_FAIL, words(o, "hint"), "the stored keys do not open: %s",
+			    words(o, "error"));
+	else
+		finding_add(list, "persistence", FIND_OK, "", "%lld keys are stored, sealed to %s",
+			    (long long)json_integer_value(json_object_get(o, "keys")), words(o, "policy"));
+	if (is(o, "enabled") && !is(o, "recovery_key_exported"))
+		finding_add(list, "recovery key", FIND_WARN, "vmcrypt host persistence recovery-key",
+			    "nobody has the recovery key of the stored keys");
+	if (is(o, "enabled") && is(tpm, "locked_out"))
+		finding_add(list, "TPM", FIND_WARN, "tpm2_dictionarylockout --clear-lockout",
+			    "it is in lockout: something tries passwords");
+	json_decref(o);
 }
 
 /* ---- verbs ------------------------------------------------------------ */
