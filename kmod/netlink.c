@@ -1286,11 +1286,15 @@ struct genl_family vmcrypt_family __ro_after_init = {
  */
 int __init vmcrypt_netlink_init(void)
 {
-	int ret = genl_register_family(&vmcrypt_family);
+	int ret;
 
+	ret = genl_register_family(&vmcrypt_family);
 	if (ret)
 		return ret;
-	return blocking_notifier_chain_register(&vmcrypt_events, &event_nb);
+	ret = blocking_notifier_chain_register(&vmcrypt_events, &event_nb);
+	if (ret)
+		genl_unregister_family(&vmcrypt_family);
+	return ret;
 }
 
 /** vmcrypt_netlink_exit - keep userspace out; waits for handlers that run */

@@ -302,7 +302,7 @@ static void test_slow_but_right(void **state)
 /* However slowly it drips, or says nothing at any point: the deadline holds. */
 static void test_deadlines(void **state)
 {
-	static const char *const scripts[] = { "stall", "dribble=50", "delay=2000", "stall-handshake" };
+	static const char *const scripts[] = { "stall", "dribble=50", "delay=2000", "stall-handshake", "tickets" };
 	char id[PROVIDER_KEY_ID_MAX + 1];
 
 	(void)state;

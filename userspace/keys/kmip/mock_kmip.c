@@ -157,7 +157,7 @@ static const struct {
 } faults[] = {
 	FAULT(delay), FAULT(bytewise), FAULT(dribble), FAULT(cut), FAULT(cut_op), FAULT(cut_times),
 	FAULT(drop), FAULT(garbage), FAULT(http), FAULT(oversize), FAULT(wrong_version),
-	FAULT(old_error), FAULT(no_batch), FAULT(hangup_batch), FAULT(hangup_version), FAULT(stall),
+	FAULT(old_error), FAULT(no_batch), FAULT(hangup_batch), FAULT(hangup_version), FAULT(stall), FAULT(tickets),
 	FAULT(stall_handshake), FAULT(plain), FAULT(min_version), FAULT(max_version),
 	FAULT(no_discover), FAULT(object_type), FAULT(key_length), FAULT(algorithm), FAULT(format),
 	FAULT(wrapped), FAULT(transparent), FAULT(wrong_id), FAULT(duplicate_item), FAULT(lose_item),
@@ -757,6 +757,14 @@ static long cut_at(struct mock_kmip *m, uint32_t op)
 	return n;
 }
 
+/* Until the client has enough of it. */
+static bool send_tickets(struct conn *c)
+{
+	while (pause_ms(c->m, 0) && SSL_new_session_ticket(c->ssl) == 1 && SSL_do_handshake(c->ssl) == 1)
+		;
+	return false;
+}
+
 static bool reply(struct conn *c, uint8_t *out, size_t n, uint32_t op)
 {
 	struct mock_script s = script(c->m);
@@ -764,6 +772,8 @@ static bool reply(struct conn *c, uint8_t *out, size_t n, uint32_t op)
 
 	if (s.stall)
 		return pause_ms(c->m, -1);
+	if (s.tickets)
+		return send_tickets(c);
 	if (s.delay && !pause_ms(c->m, s.delay))
 		return false;
 	if (!n)

@@ -44,6 +44,7 @@ struct mock_script {
 	int hangup_batch;		/* hang up on them instead */
 	int hangup_version;		/* hang up on versions it does not know instead of refusing */
 	int stall;			/* never reply */
+	int tickets;			/* TLS session tickets for a reply, without end */
 	int stall_handshake;		/* accept, and say nothing */
 	int plain;			/* accept, and speak no TLS */
 	int min_version, max_version;	/* 11..21; default 11 and 14 */

@@ -23,6 +23,8 @@
 #define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AES:" \
 		   "!aNULL:!eNULL:!PSK:!SRP:!MD5:!SHA1"
 
+#define IDLE_RECORDS	16	/* that a server may send unasked between two requests */
+
 struct tls_context {
 	SSL_CTX *ssl;
 	char provider[64];
@@ -241,6 +243,8 @@ int tls_context_new(const struct tls_settings *s, struct tls_context **ctx, stru
 			    SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* back to us, and to the deadline, after each record: a server may send tickets without end */
+	SSL_CTX_clear_mode(c->ssl, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ssl, verify, NULL);
 
@@ -393,7 +397,7 @@ static int fail_closed(const struct tls *t, const char *doing, int error, struct
 	int code;
 
 	code = vmc_fail(err, VMC_EUNREACH, "key server %s closed the connection %s%s%s", t->where,
-			doing, error ? ": " : "", error ? strerror(error) : "");
+			message_say(doing), error ? ": " : "", error ? strerror(error) : "");
 	vmc_hint(err, "see the log of the key server; some close like this when they do not accept the client certificate");
 	return code;
 }
@@ -402,7 +406,7 @@ static int fail_late(const struct tls *t, const char *doing, struct vmc_error *e
 {
 	int code;
 
-	code = vmc_fail(err, VMC_ETIMEDOUT, "key server %s did not answer in time (%s)", t->where, doing);
+	code = vmc_fail(err, VMC_ETIMEDOUT, "key server %s did not answer in time (%s)", t->where, message_say(doing));
 	vmc_hint(err, "see whether the key server is overloaded; request_timeout_ms of the provider sets how long to wait");
 	return code;
 }
@@ -617,13 +621,20 @@ int tls_read(struct tls *t, void *buf, size_t n, uint64_t deadline, struct vmc_e
 
 bool tls_idle(struct tls *t)
 {
+	struct pollfd p = { .fd = t->fd, .events = POLLIN };
 	char c;
 	int rc;
 
-	ERR_clear_error();
-	/* lets OpenSSL take session tickets and close_notify off the socket */
-	rc = SSL_peek(t->ssl, &c, 1);
-	return rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
+	/* lets OpenSSL take session tickets and close_notify off the socket, one at a time */
+	for (int i = 0; i < IDLE_RECORDS; i++) {
+		ERR_clear_error();
+		rc = SSL_peek(t->ssl, &c, 1);
+		if (rc > 0 || SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ)
+			return false;
+		if (!poll(&p, 1, 0))
+			return true;
+	}
+	return false;
 }
 
 void tls_peer(const struct tls *t, struct tls_peer *p)
