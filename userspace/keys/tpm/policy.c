@@ -423,7 +423,7 @@ static int add_signed(struct tpm *t, const struct vmc_config *cfg, ESYS_TR s, co
 {
 	const struct pcrsig *found;
 	struct pcrsig *sigs;
-	TPM2B_DIGEST now;
+	TPM2B_DIGEST now = { 0 };
 	size_t n;
 	int rc;
 

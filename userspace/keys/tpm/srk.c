@@ -152,7 +152,7 @@ static void ek_name(struct tpm *t, TPM2B_NAME *name)
 
 static int changed(struct tpm *t, const struct pin *p, struct vmc_error *err)
 {
-	TPM2B_NAME ek;
+	TPM2B_NAME ek = { 0 };
 
 	ek_name(t, &ek);
 	if (ek.size && same(&ek, &p->ek)) {
@@ -183,7 +183,7 @@ static bool is_parent(struct tpm *t, ESYS_TR key)
 /* The persistent one, if it is there and is the pinned one or the first one. */
 static bool take_persistent(struct tpm *t, const struct pin *p)
 {
-	TPM2B_NAME name;
+	TPM2B_NAME name = { 0 };
 	ESYS_TR key;
 
 	if (Esys_TR_FromTPMPublic(t->esys, SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &key))
@@ -199,7 +199,7 @@ static bool take_persistent(struct tpm *t, const struct pin *p)
 
 static int take_made(struct tpm *t, const struct pin *p, struct vmc_error *err)
 {
-	TPM2B_NAME name;
+	TPM2B_NAME name = { 0 };
 	ESYS_TR key;
 	int rc;
 
