@@ -136,7 +136,7 @@ check "a key provider that is not there" "${manager[@]}" AddProvider sss kmip aw
 check "the hook hears of it" wait_for 60 grep -q "^raised provider-down away" /srv/vms/heard
 check "with the alarm as JSON" grep -q '"type":"provider-down"' /srv/vms/heard
 check "and stays within the walls" test ! -e /usr/breach -a ! -e /etc/breach
-check "the figures are in the file" wait_for 30 grep -q '^vmcrypt_provider_up{provider="away",kind="kmip"} 0$' /srv/vms/vmcrypt.prom
+check "the figures are in the file" wait_for 30 grep -q '^vmcrypt_provider_up{provider="away"} 0$' /srv/vms/vmcrypt.prom
 check "so is the alarm" wait_for 30 grep -q '^vmcrypt_alarms{type="provider-down"} 1$' /srv/vms/vmcrypt.prom
 vmcrypt status >/tmp/status
 check "status says what is wrong first" grep -q "^1 thing needs attention" <(head -n 1 /tmp/status)

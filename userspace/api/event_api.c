@@ -113,6 +113,7 @@ static void deliver_alarm(struct api *a, const struct news *n)
 		return;
 	event = json_loads(n->json, 0, NULL);
 	alarm = json_object_get(event, "details");
+	json_object_del(alarm, "message");	/* of the event */
 	text = alarm ? json_dumps(alarm, JSON_COMPACT) : NULL;
 	json_decref(event);
 	if (!text)

@@ -149,8 +149,6 @@ static void per_provider(FILE *f, const char *name, const char *help, const json
 			continue;
 		fprintf(f, "vmcrypt_%s{", name);
 		put_label(f, "provider", text_of(p, "name"));
-		fputc(',', f);
-		put_label(f, "kind", text_of(p, "kind"));
 		fputc('}', f);
 		if (ms)
 			put_ms(f, json_integer_value(v));

@@ -202,10 +202,10 @@ static void test_all_is_known(void **state)
 	assert_contains(text, "vmcrypt_alarms_unacknowledged 2\n");
 	assert_contains(text, "vmcrypt_kek_cache_keys 7\n");
 	assert_contains(text, "vmcrypt_kernel_auth_failures_total 2\n");
-	assert_contains(text, "vmcrypt_provider_up{provider=\"a\\\"b\\\\c\\nd\",kind=\"kmip\"} 1\n");
-	assert_contains(text, "vmcrypt_provider_up{provider=\"down\",kind=\"kmip\"} 0\n");
-	assert_contains(text, "kind=\"kmip\"} 1.042\n");
-	assert_contains(text, "vmcrypt_provider_certificate_days_left{provider=\"a\\\"b\\\\c\\nd\",kind=\"kmip\"} -3\n");
+	assert_contains(text, "vmcrypt_provider_up{provider=\"a\\\"b\\\\c\\nd\"} 1\n");
+	assert_contains(text, "vmcrypt_provider_up{provider=\"down\"} 0\n");
+	assert_contains(text, "vmcrypt_provider_latency_seconds{provider=\"a\\\"b\\\\c\\nd\"} 1.042\n");
+	assert_contains(text, "vmcrypt_provider_certificate_days_left{provider=\"a\\\"b\\\\c\\nd\"} -3\n");
 	assert_contains(text, "vmcrypt_keys{state=\"Deactivated\"} 1\n");
 	assert_contains(text, "vmcrypt_health_check_duration_seconds 0.042\n");
 	assert_contains(text, "vmcrypt_vms_would_lock 1\n");

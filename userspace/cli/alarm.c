@@ -45,8 +45,8 @@ int verb_alarm_list(struct cli *c)
 		/* in a table the name says enough */
 		json_array_foreach(alarms, i, alarm)
 			json_object_set(alarm, "entity", json_object_get(json_object_get(alarm, "entity"), "name"));
-		r = history ? render_list(stdout, alarms, all, ARRAY_SIZE(all), _("no alarm was ever raised")) :
-			      render_list(stdout, alarms, raised, ARRAY_SIZE(raised), _("no alarm is raised"));
+		r = history ? render_list(stdout, alarms, all, ARRAY_SIZE(all), "no alarm was ever raised") :
+			      render_list(stdout, alarms, raised, ARRAY_SIZE(raised), "no alarm is raised");
 		if (!r && json_array_size(alarms) && !history)
 			out_say(c, "'vmcrypt alarm show ID' and 'vmcrypt status' tell what to do");
 	}

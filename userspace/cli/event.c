@@ -88,7 +88,7 @@ static int list_events(struct listing *l)
 		putchar('\n');
 	}
 	if (!c->json)
-		r = render_list(stdout, ordered, columns, ARRAY_SIZE(columns), _("nothing has happened yet"));
+		r = render_list(stdout, ordered, columns, ARRAY_SIZE(columns), "nothing has happened yet");
 	else if (!args_has(&c->args, OPT_FOLLOW))
 		out_json(ordered);
 	fflush(stdout);

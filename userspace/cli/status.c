@@ -120,10 +120,10 @@ static int put_tables(const struct picture *p)
 	/* what the last check saw, or when there was none yet, what is configured */
 	seen = json_object_get(json_object_get(p->daemon, "health"), "providers");
 	r = render_list(stdout, seen ? seen : json_object_get(p->daemon, "providers"), provider_columns,
-			seen ? ARRAY_SIZE(provider_columns) : 1, _("no key provider"));
+			seen ? ARRAY_SIZE(provider_columns) : 1, "no key provider");
 	putchar('\n');
 	if (!r)
-		r = render_list(stdout, p->vms, vm_columns, ARRAY_SIZE(vm_columns), _("no VM is registered"));
+		r = render_list(stdout, p->vms, vm_columns, ARRAY_SIZE(vm_columns), "no VM is registered");
 	return r;
 }
 
