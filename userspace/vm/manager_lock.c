@@ -127,7 +127,9 @@ static void forget_keks(struct vmm *m, struct vm *vm)
 		if (needed_by_others(m, vm, vm->b.v[i].kek_id))
 			continue;
 		r = vmk_kek_del(m->k, vm->b.v[i].kek_id, false, &err);
-		if (r && r != VMC_ENOKEY && r != VMC_ENOENT && r != VMC_EBUSY)
+		if (!r || r == VMC_ENOKEY || r == VMC_ENOENT)
+			cache_forget(vm->b.v[i].kek_id);	/* nor is it to be back after a reboot */
+		else if (r != VMC_EBUSY)
 			log_warn("VM '%s' is locked, and its key stays in the cache: %s", vm->row.name, err.text);
 	}
 }

@@ -41,27 +41,32 @@ static void many_clear(struct many *x)
 	keys_clear(&x->keys);
 }
 
-static int add_item(struct many *x, const char *path, bool header, struct item **item, struct vmc_error *err)
+/* NULL: @err, which is not, says why. */
+static struct item *add_item(struct many *x, const char *path, bool header, struct vmc_error *err)
 {
-	struct item *more;
+	struct item *item = x->items;
 
-	if (x->n == ITEMS_MAX)
-		return vmc_fail(err, VMC_EINVAL, "there are more than %d VMs to register: do it folder by folder",
-				ITEMS_MAX);
+	if (x->n == ITEMS_MAX) {
+		vmc_fail(err, VMC_EINVAL, "there are more than %d VMs to register: do it folder by folder", ITEMS_MAX);
+		return NULL;
+	}
 	if (x->n == x->room) {
 		x->room = x->room ? 2 * x->room : 64;
-		more = realloc(x->items, x->room * sizeof(*more));
-		if (!more)
-			return vmc_fail(err, VMC_ENOMEM, "out of memory");
-		x->items = more;
+		item = realloc(x->items, x->room * sizeof(*item));
+		if (item)
+			x->items = item;
 	}
-	*item = memset(&x->items[x->n], 0, sizeof(**item));
-	(*item)->path = strdup(path);
-	if (!(*item)->path)
-		return vmc_fail(err, VMC_ENOMEM, "out of memory");
-	(*item)->header = header;
-	x->n++;
-	return 0;
+	if (item) {
+		item = memset(&x->items[x->n], 0, sizeof(*item));
+		item->path = strdup(path);
+		item->header = header;
+	}
+	if (item && item->path) {
+		x->n++;
+		return item;
+	}
+	vmc_fail(err, VMC_ENOMEM, "out of memory");
+	return NULL;
 }
 
 static struct item *find_vm(struct many *x, const char *id)
@@ -83,9 +88,11 @@ static int found_bundle(struct many *x, const char *path, struct vmc_error *err)
 	struct bundle b;
 	int r;
 
-	r = add_item(x, path, false, &item, err);
-	if (r || bundle_read(path, &b, &item->err))
-		return r;
+	item = add_item(x, path, false, err);
+	if (!item)
+		return err->code;
+	if (bundle_read(path, &b, &item->err))
+		return 0;
 	vmc_uuid_format(&b.id, item->id);
 	memcpy(item->name, b.name, sizeof(item->name));
 	r = keys_add_bundle(&x->keys, &b, err);
@@ -107,13 +114,13 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 	r = keys_add(&x->keys, h.token.kek_id, err);
 	item = find_vm(x, id);
 	if (!r && !item) {
-		r = add_item(x, path, true, &item, err);
-		if (r)
-			return r;
+		item = add_item(x, path, true, err);
+		if (!item)
+			return err->code;
 		memcpy(item->id, id, sizeof(id));
 		item->keks = json_array();
 	}
-	if (!r && json_array_append_new(item->keks, json_string(h.token.kek_id)))
+	if (!r && item && json_array_append_new(item->keks, json_string(h.token.kek_id)))
 		r = vmc_fail(err, VMC_ENOMEM, "out of memory");
 	return r;
 }
@@ -169,9 +176,11 @@ static int add_locked(struct vmm *m, struct many *x, struct vmc_error *err)
 
 		if (vm->row.key_state == VM_KEYS_OK || vm_locked_by_hand(vm) || find_vm(x, vm->id))
 			continue;
-		r = add_item(x, vm->bundle, false, &item, err);
-		if (r)
+		item = add_item(x, vm->bundle, false, err);
+		if (!item) {
+			r = err->code;
 			break;
+		}
 		memcpy(item->id, vm->id, sizeof(item->id));
 		memcpy(item->name, vm->row.name, sizeof(item->name));
 		r = keys_add_bundle(&x->keys, &vm->b, err);
@@ -337,11 +346,14 @@ static void complete(const struct many *x, json_t *out)
 int vmm_register_many(struct vmm *m, const char *dir, bool from_headers, struct progress *p, json_t **out,
 		      struct vmc_error *err)
 {
+	struct vmc_error mine = VMC_ERROR_INIT;
 	struct many x = { 0 };
 	json_t *result = NULL;
 	char real[PATH_MAX];
 	int r;
 
+	if (!err)
+		err = &mine;
 	if (!dir || dir[0] != '/')
 		return vmc_fail(err, VMC_EINVAL, "'%s' is not an absolute path", dir ? dir : "");
 	if (!realpath(dir, real))
