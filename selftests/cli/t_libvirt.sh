@@ -22,6 +22,7 @@ domain()
 # hook XML OPERATION STAGE: leaves $out, $err and $rc, as run does
 hook()
 {
+	cat calls >> all-calls
 	: > calls
 	printf '%s' "$1" > domain.xml
 	VMCRYPT_RUNTIME_DIR=$work/run timeout -k 5 30 "$cli" libvirt-hook name "$2" "$3" - \

@@ -87,10 +87,18 @@ closed()
 	fi
 }
 
+# systemd mounted home, and leaves it to vmcryptd to unmount
+home_stays()
+{
+	local unit
+
+	unit=$(systemd-escape -p --suffix=mount "/run/vmcrypt/home/$WEB")
+	systemctl is-active "$unit" && ! systemctl show -P Conflicts "$unit" | grep umount.target
+}
+
 state_is()
 {
-	[ "$(virsh domstate "$1" 2>&1)" = "$2
-" ] || [ "$(virsh domstate "$1" 2>&1)" = "$2" ]
+	[ "$(virsh domstate "$1" 2>&1)" = "$2" ]
 }
 
 # domain NAME UUID WORDS EXTRA DISK...: XML; the guest writes WORDS into its diary
@@ -227,6 +235,7 @@ closed "and leaves nothing open"
 define "$(web third)" >"$OUT" 2>&1
 check "a domain starts that stays" virsh start --paused web
 check "its volumes are open" mapping "$WEB-data"
+check "a shutdown of the host will not unmount home before the domain is off" home_stays
 define "$(domain thief "$OTHER" thief '' "/dev/mapper/vmcrypt-$WEB-root")" >"$OUT" 2>&1
 refuses "another domain on the same VM is refused" "'web' is in use by the domain 'web'" virsh start thief
 check "the first one keeps its volumes" mapping "$WEB-data"
@@ -258,6 +267,17 @@ check "and goes on" bash -c 'virsh resume web || virsh domstate web'
 wait_for 200 state_is web 'shut off'
 check "it wrote to its disk" grep -q 'wrote entry 2: third' "$CONSOLE-web"
 closed "all is closed"
+
+# memory saved into the home volume
+check "it starts" virsh start --paused web
+check "its memory is saved into the home volume" virsh save web "/run/vmcrypt/home/$WEB/save/memory"
+closed "a domain saved there has nothing open"
+check "home is opened by hand" vmcrypt vm power-on web
+check "it is restored from there" virsh restore "/run/vmcrypt/home/$WEB/save/memory" --paused
+check "it is destroyed" virsh destroy web
+check "what was on by hand stays on" mapping "$WEB-home"
+check "until it is powered off by hand" vmcrypt vm power-off web
+closed "then all is closed"
 
 # firmware and virtual TPM with their state in the home volume, as the manual tells
 mkdir -p /var/lib/libvirt/swtpm /etc/apparmor.d/local/abstractions

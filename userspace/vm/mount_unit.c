@@ -85,12 +85,18 @@ static int await(sd_bus *bus, struct wait *w)
 	return 0;
 }
 
+/*
+ * Without the default dependencies, by which a shutdown of the host would unmount it
+ * at once, under a VM that is still being shut down. Power-off does it, or, for a VM
+ * that stays on to the last, systemd when all processes are gone.
+ */
 static int call_start(sd_bus *bus, const char *unit, const char *device, sd_bus_error *e,
 		      sd_bus_message **reply)
 {
 	return sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit", e,
 				  reply, "ssa(sv)a(sa(sv))", unit, "fail",
-				  5, "Description", "s", "Home volume of an encrypted VM",
+				  6, "Description", "s", "Home volume of an encrypted VM",
+				  "DefaultDependencies", "b", 0,
 				  "What", "s", device, "Type", "s", "ext4",
 				  "Options", "s", "nodev,nosuid,noexec",
 				  "CollectMode", "s", "inactive-or-failed", 0);
