@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# boot.sh - firmware keeps its variables in the home volume; domains start with the host.
+
+set -u
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+plan
+
+hypervisor
+vms
+
+# firmware with variables in the home volume
+define "$(web uefi | sed "s#<kernel>.*initrd>#<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/run/vmcrypt/home/$WEB/nvram/vars.fd</nvram>#; s#<cmdline>.*</cmdline>##")" >"$OUT" 2>&1
+check "a domain with UEFI variables in the home volume starts" virsh start --paused web
+check "the variables are there" test -s "/run/vmcrypt/home/$WEB/nvram/vars.fd"
+check "it is destroyed" virsh destroy web
+closed "and the home volume is unmounted"
+check "it is forgotten, its variables are not looked for" virsh undefine --keep-nvram web
+
+# autostart: libvirtd brings vmcryptd up first
+define "$(web fourth)" >"$OUT" 2>&1
+virsh autostart web >"$OUT" 2>&1
+check "libvirtd stops" systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
+check "vmcryptd stops" systemctl stop vmcryptd.service
+check "libvirtd starts again" systemctl start libvirtd.service
+check "vmcryptd with it" systemctl is-active vmcryptd.service
+check "the domain that starts by itself does" wait_for 120 bash -c "virsh list --name | grep -q -x web"
+wait_for 200 state_is web 'shut off'
+check "and has its disks" grep -q 'wrote entry .: fourth' "$CONSOLE-web"
+closed "all is closed in the end"
+done_testing
