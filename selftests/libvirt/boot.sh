@@ -22,12 +22,13 @@ check "it is forgotten, its variables are not looked for" virsh undefine --keep-
 # autostart: libvirtd brings vmcryptd up first
 define "$(web fourth)" >"$OUT" 2>&1
 virsh autostart web >"$OUT" 2>&1
+rm -f "$CONSOLE-web"
 check "libvirtd stops" systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
 check "vmcryptd stops" systemctl stop vmcryptd.service
 check "libvirtd starts again" systemctl start libvirtd.service
 check "vmcryptd with it" systemctl is-active vmcryptd.service
-check "the domain that starts by itself does" wait_for 120 bash -c "virsh list --name | grep -q -x web"
-wait_for 200 state_is web 'shut off'
-check "and has its disks" grep -q 'wrote entry .: fourth' "$CONSOLE-web"
+check "a domain starts by itself, and writes to its disk" \
+	wait_for 200 grep -q -s 'wrote entry .: fourth' "$CONSOLE-web"
+wait_for 60 state_is web 'shut off'
 closed "all is closed in the end"
 done_testing
