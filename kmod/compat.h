@@ -7,6 +7,7 @@
 #define _VMCRYPT_COMPAT_H
 
 #include <linux/hrtimer.h>
+#include <linux/socket.h>
 #include <linux/version.h>
 
 /* 6.12 moved it. */
@@ -14,6 +15,13 @@
 #include <asm/unaligned.h>
 #else
 #include <linux/unaligned.h>
+#endif
+
+/* 6.5 brought sending without a copy; before that a socket copies. */
+#if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
+#define VMCRYPT_MSG_SPLICE	0
+#else
+#define VMCRYPT_MSG_SPLICE	MSG_SPLICE_PAGES
 #endif
 
 /* 6.10 dropped the source argument of __assign_str(). */

@@ -4,9 +4,11 @@
 #include <linux/init.h>
 #include <linux/module.h>
 
+#include "channel.h"
 #include "keyring.h"
 #include "migration.h"
 #include "netlink.h"
+#include "pipeline.h"
 #include "version.h"
 
 static int __init vmcrypt_init(void)
@@ -19,11 +21,21 @@ static int __init vmcrypt_init(void)
 	ret = vmcrypt_migration_init();
 	if (ret)
 		goto err_keyring;
-	ret = vmcrypt_netlink_init();
+	ret = vmcrypt_pipeline_init();
 	if (ret)
 		goto err_migration;
+	ret = vmcrypt_channel_init();
+	if (ret)
+		goto err_pipeline;
+	ret = vmcrypt_netlink_init();
+	if (ret)
+		goto err_channel;
 	return 0;
 
+err_channel:
+	vmcrypt_channel_exit();
+err_pipeline:
+	vmcrypt_pipeline_exit();
 err_migration:
 	vmcrypt_migration_exit();
 err_keyring:
@@ -34,6 +46,8 @@ err_keyring:
 static void __exit vmcrypt_exit(void)
 {
 	vmcrypt_netlink_exit();
+	vmcrypt_channel_exit();
+	vmcrypt_pipeline_exit();
 	vmcrypt_migration_exit();
 	vmcrypt_keyring_exit();
 }

@@ -319,23 +319,87 @@ out:
 }
 
 /**
- * vmcrypt_migration_del - forget a migration
- * @id: its number
+ * vmcrypt_migration_take - take a number for a channel
+ * @id: number of the migration
+ * @number: number of the channel, which no other gets after that: its keys
+ *	hang on it
  * @extack: receives the reason of a refusal
  *
- * Return: 0, or -ENOENT.
+ * Return: the migration, with a reference, or an ERR_PTR: -ENOENT, -ENOKEY
+ * before it is agreed, -EEXIST when the number is used up.
  */
-int vmcrypt_migration_del(u32 id, struct netlink_ext_ack *extack)
+struct vmcrypt_migration *
+vmcrypt_migration_take(u32 id, u32 number, struct netlink_ext_ack *extack)
+{
+	struct vmcrypt_migration *mig = get_agreed(id, extack);
+	bool used;
+
+	if (IS_ERR(mig))
+		return mig;
+	mutex_lock(&migrations_lock);
+	used = __test_and_set_bit(number, mig->numbers);
+	if (!used)
+		mig->channels++;
+	mutex_unlock(&migrations_lock);
+	if (!used)
+		return mig;
+	NL_SET_ERR_MSG(extack, "number of the channel was in use before; take another");
+	migration_put(mig);
+	return ERR_PTR(-EEXIST);
+}
+
+/**
+ * vmcrypt_migration_give - give back what vmcrypt_migration_take() gave
+ * @mig: the migration
+ */
+void vmcrypt_migration_give(struct vmcrypt_migration *mig)
+{
+	mutex_lock(&migrations_lock);
+	mig->channels--;
+	mutex_unlock(&migrations_lock);
+	migration_put(mig);
+}
+
+/**
+ * vmcrypt_migration_closed - a channel ended
+ * @mig: its migration, which is given back
+ * @reason: why
+ */
+void vmcrypt_migration_closed(struct vmcrypt_migration *mig,
+			      enum vmcrypt_end reason)
+{
+	mutex_lock(&migrations_lock);
+	if (!mig->closed || mig->end == VMCRYPT_END_COMPLETED)
+		mig->end = reason;
+	mig->closed = true;
+	mutex_unlock(&migrations_lock);
+	vmcrypt_migration_give(mig);
+}
+
+/**
+ * vmcrypt_migration_del - forget a migration
+ * @id: its number
+ * @force: also when it has open channels
+ * @extack: receives the reason of a refusal
+ *
+ * Return: 0, -ENOENT, or -EBUSY when it has open channels.
+ */
+int vmcrypt_migration_del(u32 id, bool force, struct netlink_ext_ack *extack)
 {
 	struct vmcrypt_migration *mig;
 	int ret = 0;
 
 	mutex_lock(&migrations_lock);
 	mig = need(id, extack);
-	if (IS_ERR(mig))
+	if (IS_ERR(mig)) {
 		ret = PTR_ERR(mig);
-	else
-		drop(mig, VMCRYPT_END_REMOVED);
+	} else if (mig->channels && !force) {
+		NL_SET_ERR_MSG(extack, "migration has open channels; wait for their end, or force");
+		ret = -EBUSY;
+	} else {
+		drop(mig, mig->closed && !mig->channels ? mig->end :
+		     VMCRYPT_END_REMOVED);
+	}
 	mutex_unlock(&migrations_lock);
 	return ret;
 }

@@ -4,6 +4,7 @@
 #define _VMCRYPT_MIGRATION_H
 
 #include <crypto/kpp.h>
+#include <linux/bitmap.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/types.h>
@@ -11,6 +12,9 @@
 
 #include "keyring.h"
 #include "schedule.h"
+
+/* Channels that one migration may have, in all. */
+#define VMCRYPT_CHANNEL_NUMBERS	(VMCRYPT_CHANNEL_MAX + 1)
 
 struct netlink_ext_ack;
 
@@ -28,6 +32,10 @@ struct netlink_ext_ack;
  * @public: public half of it
  * @aead: seals and opens DEKs, once it is agreed
  * @master: what all keys come from, once it is agreed
+ * @numbers: numbers of channels that are used up
+ * @channels: channels that are open
+ * @closed: a channel was closed
+ * @end: how the first channel ended that did not complete, else completed
  */
 struct vmcrypt_migration {
 	struct list_head node;
@@ -42,6 +50,10 @@ struct vmcrypt_migration {
 	u8 public[VMCRYPT_PUBLIC_LEN];
 	struct crypto_aead *aead;
 	u8 master[VMCRYPT_SECRET_LEN];
+	DECLARE_BITMAP(numbers, VMCRYPT_CHANNEL_NUMBERS);
+	u32 channels;
+	bool closed;
+	enum vmcrypt_end end;
 };
 
 /**
@@ -94,7 +106,12 @@ int vmcrypt_migration_add(const struct vmcrypt_migration_new *new, u32 *id,
 			  struct netlink_ext_ack *extack);
 int vmcrypt_migration_agree(const struct vmcrypt_agreement *agreement,
 			    struct netlink_ext_ack *extack);
-int vmcrypt_migration_del(u32 id, struct netlink_ext_ack *extack);
+int vmcrypt_migration_del(u32 id, bool force, struct netlink_ext_ack *extack);
+struct vmcrypt_migration *
+vmcrypt_migration_take(u32 id, u32 number, struct netlink_ext_ack *extack);
+void vmcrypt_migration_give(struct vmcrypt_migration *mig);
+void vmcrypt_migration_closed(struct vmcrypt_migration *mig,
+			      enum vmcrypt_end reason);
 int vmcrypt_migration_show(u32 id, vmcrypt_migration_fn fn, void *ctx,
 			   struct netlink_ext_ack *extack);
 int vmcrypt_migration_walk(struct vmcrypt_cursor *cursor,

@@ -306,10 +306,11 @@ static void no_dek_goes_with_a_lax_migration(struct kunit *test)
 static void a_deleted_migration_is_told(struct kunit *test)
 {
 	two_agreed_ends(test, VMCRYPT_POLICY_REQUIRED);
-	KUNIT_EXPECT_EQ(test, 0, vmcrypt_migration_del(source, &extack));
+	KUNIT_EXPECT_EQ(test, 0, vmcrypt_migration_del(source, false,
+						       &extack));
 	KUNIT_EXPECT_EQ(test, last_ended, source);
 	KUNIT_EXPECT_EQ(test, last_end, VMCRYPT_END_REMOVED);
-	KUNIT_EXPECT_EQ(test, -ENOENT, vmcrypt_migration_del(source,
+	KUNIT_EXPECT_EQ(test, -ENOENT, vmcrypt_migration_del(source, false,
 							     &extack));
 }
 
@@ -335,7 +336,7 @@ static void migration_exit(struct kunit *test)
 		id = 0;
 		memset(&cursor, 0, sizeof(cursor));
 		vmcrypt_migration_walk(&cursor, &generation, take_id, &id);
-	} while (id && !vmcrypt_migration_del(id, &extack));
+	} while (id && !vmcrypt_migration_del(id, true, &extack));
 	vmcrypt_vm_del(vm1, true, &extack);
 	vmcrypt_kek_del(KEK, true, &extack);
 	blocking_notifier_chain_unregister(&vmcrypt_events, &see_nb);

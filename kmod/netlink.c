@@ -8,10 +8,13 @@
  */
 
 #include <linux/err.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
 #include <linux/module.h>
 #include <net/genetlink.h>
 #include <uapi/linux/vmcrypt.h>
 
+#include "channel.h"
 #include "keyring.h"
 #include "migration.h"
 #include "name.h"
@@ -24,6 +27,7 @@
 #define VM_ID_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_VM_ID_LEN)
 #define WRAPPED_POLICY	NLA_POLICY_EXACT_LEN(VMCRYPT_WRAPPED_LEN)
 #define ID_POLICY	NLA_POLICY_MIN(NLA_U32, 1)
+#define NUMBER_POLICY	NLA_POLICY_MAX(NLA_U32, VMCRYPT_CHANNEL_MAX)
 /* The special serials, such as that of the session keyring, are below 1. */
 #define SERIAL_POLICY	NLA_POLICY_MIN(NLA_S32, 1)
 
@@ -120,6 +124,23 @@ static const struct nla_policy migration_agree_policy[] = {
 
 static const struct nla_policy migration_policy[] = {
 	[VMCRYPT_A_MIGRATION_ID] = ID_POLICY,
+};
+
+static const struct nla_policy migration_del_policy[] = {
+	[VMCRYPT_A_MIGRATION_ID] = ID_POLICY,
+	[VMCRYPT_A_MIGRATION_FORCE] = { .type = NLA_FLAG },
+};
+
+static const struct nla_policy channel_new_policy[] = {
+	[VMCRYPT_A_CHANNEL_MIGRATION] = ID_POLICY,
+	[VMCRYPT_A_CHANNEL_NUMBER] = NUMBER_POLICY,
+	[VMCRYPT_A_CHANNEL_WIRE_FD] = NLA_POLICY_MIN(NLA_S32, 0),
+	[VMCRYPT_A_CHANNEL_PLAIN_FD] = NLA_POLICY_MIN(NLA_S32, 0),
+};
+
+static const struct nla_policy channel_policy[] = {
+	[VMCRYPT_A_CHANNEL_MIGRATION] = ID_POLICY,
+	[VMCRYPT_A_CHANNEL_NUMBER] = NUMBER_POLICY,
 };
 
 /* What a request names */
@@ -343,7 +364,13 @@ static int put_info(struct sk_buff *skb)
 	    put_stats(skb, VMCRYPT_A_INFO_STATS, &totals.stats, true) ||
 	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_MIGRATIONS,
 			vmcrypt_max_migrations) ||
-	    nla_put_u32(skb, VMCRYPT_A_INFO_MIGRATIONS, vmcrypt_migrations()))
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MIGRATIONS,
+			vmcrypt_migrations()) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_MAX_CHANNELS,
+			vmcrypt_max_channels) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_CHANNELS, vmcrypt_channels()) ||
+	    nla_put_u32(skb, VMCRYPT_A_INFO_RECORD_MAX,
+			vmcrypt_channel_record()))
 		ret = -EMSGSIZE;
 	crypto_free_aead(aead);
 	return ret;
@@ -908,7 +935,7 @@ static size_t migration_size(void)
 {
 	return nla_total_size(VMCRYPT_VM_ID_LEN) +
 	       nla_total_size(VMCRYPT_PUBLIC_LEN) + nla_total_size(0) +
-	       4 * nla_total_size(sizeof(u32));
+	       5 * nla_total_size(sizeof(u32));
 }
 
 static int migration_new(struct sk_buff *skb, struct genl_info *info)
@@ -985,7 +1012,8 @@ static int put_migration(const struct vmcrypt_migration *mig,
 		    mig->vm_id) ||
 	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_ROLE, mig->role) ||
 	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_POLICY, mig->policy) ||
-	    (mig->agreed && nla_put_flag(skb, VMCRYPT_A_MIGRATION_AGREED)))
+	    (mig->agreed && nla_put_flag(skb, VMCRYPT_A_MIGRATION_AGREED)) ||
+	    nla_put_u32(skb, VMCRYPT_A_MIGRATION_CHANNELS, mig->channels))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -1036,9 +1064,17 @@ static int migration_get_dumpit(struct sk_buff *skb,
 
 static int migration_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	bool force = info->attrs[VMCRYPT_A_MIGRATION_FORCE];
 	u32 id = get_migration(info);
+	int ret;
 
-	return id ? vmcrypt_migration_del(id, info->extack) : -EINVAL;
+	if (!id)
+		return -EINVAL;
+	/* No new channel comes once the migration is gone. */
+	ret = vmcrypt_migration_del(id, force, info->extack);
+	if (!ret && force)
+		vmcrypt_channels_end(id, VMCRYPT_END_REMOVED);
+	return ret;
 }
 
 static int put_migration_event(struct sk_buff *skb,
@@ -1055,6 +1091,215 @@ static int put_migration_event(struct sk_buff *skb,
 	return 0;
 }
 
+/* channel */
+
+static size_t channel_size(void)
+{
+	return 8 * nla_total_size(sizeof(u32)) +
+	       4 * nla_total_size_64bit(sizeof(u64));
+}
+
+/* The channel that a request names. */
+static int get_channel(struct genl_info *info, u32 *migration, u32 *number)
+{
+	if (missing(info, VMCRYPT_A_CHANNEL_MIGRATION,
+		    "number of the migration") ||
+	    missing(info, VMCRYPT_A_CHANNEL_NUMBER, "number of the channel"))
+		return -EINVAL;
+	*migration = nla_get_u32(info->attrs[VMCRYPT_A_CHANNEL_MIGRATION]);
+	*number = nla_get_u32(info->attrs[VMCRYPT_A_CHANNEL_NUMBER]);
+	return 0;
+}
+
+/* The socket that a request names; sockfd_put() it. */
+static struct socket *get_socket(struct genl_info *info, int attr)
+{
+	struct nlattr *nla = info->attrs[attr];
+	struct socket *sock;
+	int ret;
+
+	sock = sockfd_lookup(nla_get_s32(nla), &ret);
+	if (!sock) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla,
+				    "file descriptor is not one of a socket of the caller");
+		return ERR_PTR(ret);
+	}
+	return sock;
+}
+
+static int put_new_channel(struct sk_buff *skb,
+			   const struct vmcrypt_channel_new *new, int fd)
+{
+	if (nla_put_u32(skb, VMCRYPT_A_CHANNEL_MIGRATION, new->migration) ||
+	    nla_put_u32(skb, VMCRYPT_A_CHANNEL_NUMBER, new->number) ||
+	    (fd >= 0 && nla_put_s32(skb, VMCRYPT_A_CHANNEL_STREAM_FD, fd)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* With the sockets of the request; the stream's descriptor is put last. */
+static int channel_new(struct sk_buff *skb, struct genl_info *info,
+		       const struct vmcrypt_channel_new *new)
+{
+	struct file *stream = NULL;
+	int fd = -1, ret;
+
+	if (!new->plain) {
+		fd = get_unused_fd_flags(O_CLOEXEC);
+		if (fd < 0) {
+			NL_SET_ERR_MSG(info->extack,
+				       "caller has no file descriptor left for the stream");
+			return fd;
+		}
+	}
+	ret = put_new_channel(skb, new, fd);
+	if (!ret)
+		ret = vmcrypt_channel_add(new, &stream, info->extack);
+	if (fd < 0)
+		return ret;
+	if (ret)
+		put_unused_fd(fd);
+	else
+		fd_install(fd, stream);
+	return ret;
+}
+
+static int channel_new_sockets(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vmcrypt_channel_new new = {};
+	int ret;
+
+	ret = get_channel(info, &new.migration, &new.number);
+	if (ret)
+		return ret;
+	if (missing(info, VMCRYPT_A_CHANNEL_WIRE_FD, "wire socket"))
+		return -EINVAL;
+	new.wire = get_socket(info, VMCRYPT_A_CHANNEL_WIRE_FD);
+	if (IS_ERR(new.wire))
+		return PTR_ERR(new.wire);
+	if (info->attrs[VMCRYPT_A_CHANNEL_PLAIN_FD]) {
+		new.plain = get_socket(info, VMCRYPT_A_CHANNEL_PLAIN_FD);
+		if (IS_ERR(new.plain)) {
+			ret = PTR_ERR(new.plain);
+			goto out_wire;
+		}
+	}
+	ret = channel_new(skb, info, &new);
+	if (new.plain)
+		sockfd_put(new.plain);
+out_wire:
+	sockfd_put(new.wire);
+	return ret;
+}
+
+static int channel_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reply reply;
+	int ret;
+
+	ret = reply_new(&reply, info, channel_size());
+	if (!ret)
+		ret = reply_end(&reply, info,
+				channel_new_sockets(reply.skb, info));
+	return explain(info, ret);
+}
+
+static int put_u64(struct sk_buff *skb, int attr, u64 value)
+{
+	return nla_put_u64_64bit(skb, attr, value, VMCRYPT_A_CHANNEL_PAD);
+}
+
+static int put_channel(const struct vmcrypt_channel *ch, struct sk_buff *skb)
+{
+	if (nla_put_u32(skb, VMCRYPT_A_CHANNEL_MIGRATION,
+			ch->migration->id) ||
+	    nla_put_u32(skb, VMCRYPT_A_CHANNEL_NUMBER, ch->number) ||
+	    nla_put_u32(skb, VMCRYPT_A_CHANNEL_CARRIER,
+			ch->plain ? VMCRYPT_CARRIER_PUMP :
+				    VMCRYPT_CARRIER_DIRECT) ||
+	    put_u64(skb, VMCRYPT_A_CHANNEL_SENT,
+		    atomic64_read(&ch->tx.bytes)) ||
+	    put_u64(skb, VMCRYPT_A_CHANNEL_RECEIVED,
+		    atomic64_read(&ch->rx.bytes)) ||
+	    put_u64(skb, VMCRYPT_A_CHANNEL_SENT_RECORDS,
+		    READ_ONCE(ch->tx.state.seq)) ||
+	    put_u64(skb, VMCRYPT_A_CHANNEL_RECEIVED_RECORDS,
+		    READ_ONCE(ch->rx.state.seq)) ||
+	    nla_put_u32(skb, VMCRYPT_A_CHANNEL_SENT_EPOCH,
+			READ_ONCE(ch->tx.state.epoch)) ||
+	    nla_put_u32(skb, VMCRYPT_A_CHANNEL_RECEIVED_EPOCH,
+			READ_ONCE(ch->rx.state.epoch)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int channel_show(const struct vmcrypt_channel *ch, void *ctx)
+{
+	return put_channel(ch, ctx);
+}
+
+static int channel_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	u32 migration, number;
+	struct reply reply;
+	int ret;
+
+	ret = get_channel(info, &migration, &number);
+	if (ret)
+		return ret;
+	ret = reply_new(&reply, info, channel_size());
+	if (ret)
+		return explain(info, ret);
+	ret = vmcrypt_channel_show(migration, number, channel_show, reply.skb,
+				   info->extack);
+	return explain(info, reply_end(&reply, info, ret));
+}
+
+static int channel_dump(const struct vmcrypt_channel *ch, void *ctx)
+{
+	struct dump *dump = ctx;
+	void *head = dump_put(dump);
+
+	return head ? dump_end(dump, head, put_channel(ch, dump->skb)) :
+		      -EMSGSIZE;
+}
+
+static int channel_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct dump dump = {
+		.skb = skb,
+		.cb = cb,
+		.cmd = VMCRYPT_CMD_CHANNEL_GET,
+	};
+
+	return dump_done(&dump, vmcrypt_channel_walk(dump_cursor(cb), &cb->seq,
+						     channel_dump, &dump));
+}
+
+static int channel_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	u32 migration, number;
+	int ret;
+
+	ret = get_channel(info, &migration, &number);
+	return ret ?: vmcrypt_channel_del(migration, number, info->extack);
+}
+
+static int put_channel_event(struct sk_buff *skb,
+			     const struct vmcrypt_channel_event *event)
+{
+	int ret;
+
+	ret = put_channel(event->channel, skb);
+	if (ret)
+		return ret;
+	if (nla_put_u32(skb, VMCRYPT_A_CHANNEL_REASON, event->reason) ||
+	    (event->error &&
+	     nla_put_u32(skb, VMCRYPT_A_CHANNEL_ERROR, -event->error)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /* Events */
 
 static int put_event(struct sk_buff *skb, unsigned long cmd, const void *data)
@@ -1064,6 +1309,8 @@ static int put_event(struct sk_buff *skb, unsigned long cmd, const void *data)
 	switch (cmd) {
 	case VMCRYPT_CMD_MIGRATION_END_NTF:
 		return put_migration_event(skb, data);
+	case VMCRYPT_CMD_CHANNEL_CLOSE_NTF:
+		return put_channel_event(skb, data);
 	case VMCRYPT_CMD_KEK_DEL_NTF:
 		return nla_put_string(skb, VMCRYPT_A_KEK_ID, event->kek_id) ?:
 		       nla_put(skb, VMCRYPT_A_KEK_KCV, VMCRYPT_KCV_LEN,
@@ -1254,8 +1501,31 @@ static const struct genl_ops ops[] = {
 	{
 		.cmd = VMCRYPT_CMD_MIGRATION_DEL,
 		.doit = migration_del_doit,
-		.policy = migration_policy,
-		.maxattr = ARRAY_SIZE(migration_policy) - 1,
+		.policy = migration_del_policy,
+		.maxattr = ARRAY_SIZE(migration_del_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_CHANNEL_NEW,
+		.doit = channel_new_doit,
+		.policy = channel_new_policy,
+		.maxattr = ARRAY_SIZE(channel_new_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_CHANNEL_GET,
+		.doit = channel_get_doit,
+		.start = dump_start,
+		.dumpit = channel_get_dumpit,
+		.policy = channel_policy,
+		.maxattr = ARRAY_SIZE(channel_policy) - 1,
+		.flags = GENL_ADMIN_PERM,
+	},
+	{
+		.cmd = VMCRYPT_CMD_CHANNEL_DEL,
+		.doit = channel_del_doit,
+		.policy = channel_policy,
+		.maxattr = ARRAY_SIZE(channel_policy) - 1,
 		.flags = GENL_ADMIN_PERM,
 	},
 };

@@ -20,12 +20,12 @@ static void every_request_of_the_spec_has_an_op(struct kunit *test)
 {
 	u32 cmd;
 
-	for (cmd = VMCRYPT_CMD_INFO_GET; cmd <= VMCRYPT_CMD_MIGRATION_DEL; cmd++) {
+	for (cmd = VMCRYPT_CMD_INFO_GET; cmd <= VMCRYPT_CMD_CHANNEL_DEL; cmd++) {
 		KUNIT_ASSERT_NOT_NULL_MSG(test, op_of(cmd), "command %u", cmd);
 		KUNIT_EXPECT_NOT_NULL_MSG(test, op_of(cmd)->doit,
 					  "command %u", cmd);
 	}
-	KUNIT_EXPECT_EQ(test, vmcrypt_family.n_ops, VMCRYPT_CMD_MIGRATION_DEL);
+	KUNIT_EXPECT_EQ(test, vmcrypt_family.n_ops, VMCRYPT_CMD_CHANNEL_DEL);
 }
 
 static void no_notification_is_a_request(struct kunit *test)

@@ -117,6 +117,15 @@ TRACE_DEFINE_ENUM(VMCRYPT_ROLE_SOURCE);
 TRACE_DEFINE_ENUM(VMCRYPT_ROLE_DESTINATION);
 TRACE_DEFINE_ENUM(VMCRYPT_END_REMOVED);
 TRACE_DEFINE_ENUM(VMCRYPT_END_OWNER_DIED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_COMPLETED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_PEER_CLOSED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_PLAIN_CLOSED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_TRUNCATED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_AUTH_FAILED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_MALFORMED);
+TRACE_DEFINE_ENUM(VMCRYPT_END_POLICY);
+TRACE_DEFINE_ENUM(VMCRYPT_END_FREEZE);
+TRACE_DEFINE_ENUM(VMCRYPT_END_ERROR);
 
 #define vmcrypt_show_role(role)						\
 	__print_symbolic(role,						\
@@ -126,7 +135,16 @@ TRACE_DEFINE_ENUM(VMCRYPT_END_OWNER_DIED);
 #define vmcrypt_show_end(end)						\
 	__print_symbolic(end,						\
 			 { VMCRYPT_END_REMOVED, "removed" },		\
-			 { VMCRYPT_END_OWNER_DIED, "owner-died" })
+			 { VMCRYPT_END_OWNER_DIED, "owner-died" },	\
+			 { VMCRYPT_END_COMPLETED, "completed" },	\
+			 { VMCRYPT_END_PEER_CLOSED, "peer-closed" },	\
+			 { VMCRYPT_END_PLAIN_CLOSED, "plain-closed" },	\
+			 { VMCRYPT_END_TRUNCATED, "truncated" },	\
+			 { VMCRYPT_END_AUTH_FAILED, "auth-failed" },	\
+			 { VMCRYPT_END_MALFORMED, "malformed" },	\
+			 { VMCRYPT_END_POLICY, "policy" },		\
+			 { VMCRYPT_END_FREEZE, "freeze" },		\
+			 { VMCRYPT_END_ERROR, "error" })
 
 DECLARE_EVENT_CLASS(vmcrypt_migration,
 		    TP_PROTO(u32 id, const u8 *vm, u32 role),
@@ -157,6 +175,35 @@ TRACE_EVENT(vmcrypt_migration_end,
 			   __entry->reason = reason;),
 	    TP_printk("migration=%u vm=%pUb reason=%s", __entry->id,
 		      __entry->vm, vmcrypt_show_end(__entry->reason))
+);
+
+TRACE_EVENT(vmcrypt_channel_new,
+	    TP_PROTO(u32 migration, u32 number, bool direct),
+	    TP_ARGS(migration, number, direct),
+	    TP_STRUCT__entry(__field(u32, migration)
+			     __field(u32, number)
+			     __field(bool, direct)),
+	    TP_fast_assign(__entry->migration = migration;
+			   __entry->number = number;
+			   __entry->direct = direct;),
+	    TP_printk("migration=%u channel=%u direct=%d",
+		      __entry->migration, __entry->number, __entry->direct)
+);
+
+TRACE_EVENT(vmcrypt_channel_close,
+	    TP_PROTO(u32 migration, u32 number, u32 reason, int error),
+	    TP_ARGS(migration, number, reason, error),
+	    TP_STRUCT__entry(__field(u32, migration)
+			     __field(u32, number)
+			     __field(u32, reason)
+			     __field(int, error)),
+	    TP_fast_assign(__entry->migration = migration;
+			   __entry->number = number;
+			   __entry->reason = reason;
+			   __entry->error = error;),
+	    TP_printk("migration=%u channel=%u reason=%s error=%d",
+		      __entry->migration, __entry->number,
+		      vmcrypt_show_end(__entry->reason), __entry->error)
 );
 
 #endif /* _VMCRYPT_TRACE_H */

@@ -51,11 +51,45 @@ enum vmcrypt_policy {
  * enum vmcrypt_end - Why a migration or a channel ended.
  * @VMCRYPT_END_REMOVED: Somebody asked for it.
  * @VMCRYPT_END_OWNER_DIED: The process that could finish it went away.
+ * @VMCRYPT_END_COMPLETED: Both directions ended with an authentic end.
+ * @VMCRYPT_END_PEER_CLOSED: The other host gave up, and said so authentically.
+ * @VMCRYPT_END_PLAIN_CLOSED: The plain side went away, or failed, before all
+ *   was passed on.
+ * @VMCRYPT_END_TRUNCATED: The wire ended, or failed, without an authentic end.
+ * @VMCRYPT_END_AUTH_FAILED: A record from the wire was not authentic: altered,
+ *   repeated, left out, moved, or the other end has other keys.
+ * @VMCRYPT_END_MALFORMED: What came from the wire is no record, or has no
+ *   place there.
+ * @VMCRYPT_END_POLICY: The other end went on with a key that had done enough.
+ * @VMCRYPT_END_FREEZE: The host is being suspended.
+ * @VMCRYPT_END_ERROR: The kernel had no memory, or its cipher failed.
  */
 enum vmcrypt_end {
 	VMCRYPT_END_REMOVED,
 	VMCRYPT_END_OWNER_DIED,
+	VMCRYPT_END_COMPLETED,
+	VMCRYPT_END_PEER_CLOSED,
+	VMCRYPT_END_PLAIN_CLOSED,
+	VMCRYPT_END_TRUNCATED,
+	VMCRYPT_END_AUTH_FAILED,
+	VMCRYPT_END_MALFORMED,
+	VMCRYPT_END_POLICY,
+	VMCRYPT_END_FREEZE,
+	VMCRYPT_END_ERROR,
 };
+
+/**
+ * enum vmcrypt_carrier - What a channel has as its plain side.
+ * @VMCRYPT_CARRIER_PUMP: A stream socket.
+ * @VMCRYPT_CARRIER_DIRECT: A stream that the kernel made.
+ */
+enum vmcrypt_carrier {
+	VMCRYPT_CARRIER_PUMP,
+	VMCRYPT_CARRIER_DIRECT,
+};
+
+#define VMCRYPT_CHANNEL_MAX	1023
+#define VMCRYPT_STREAM_END	30209
 
 /**
  * enum vmcrypt_reason - Why a key went away.
@@ -84,6 +118,9 @@ enum {
 	VMCRYPT_A_INFO_STATS,
 	VMCRYPT_A_INFO_MAX_MIGRATIONS,
 	VMCRYPT_A_INFO_MIGRATIONS,
+	VMCRYPT_A_INFO_MAX_CHANNELS,
+	VMCRYPT_A_INFO_CHANNELS,
+	VMCRYPT_A_INFO_RECORD_MAX,
 
 	__VMCRYPT_A_INFO_MAX,
 	VMCRYPT_A_INFO_MAX = (__VMCRYPT_A_INFO_MAX - 1)
@@ -172,9 +209,32 @@ enum {
 	VMCRYPT_A_MIGRATION_BINDING,
 	VMCRYPT_A_MIGRATION_AGREED,
 	VMCRYPT_A_MIGRATION_REASON,
+	VMCRYPT_A_MIGRATION_CHANNELS,
+	VMCRYPT_A_MIGRATION_FORCE,
 
 	__VMCRYPT_A_MIGRATION_MAX,
 	VMCRYPT_A_MIGRATION_MAX = (__VMCRYPT_A_MIGRATION_MAX - 1)
+};
+
+enum {
+	VMCRYPT_A_CHANNEL_MIGRATION = 1,
+	VMCRYPT_A_CHANNEL_NUMBER,
+	VMCRYPT_A_CHANNEL_WIRE_FD,
+	VMCRYPT_A_CHANNEL_PLAIN_FD,
+	VMCRYPT_A_CHANNEL_STREAM_FD,
+	VMCRYPT_A_CHANNEL_CARRIER,
+	VMCRYPT_A_CHANNEL_SENT,
+	VMCRYPT_A_CHANNEL_RECEIVED,
+	VMCRYPT_A_CHANNEL_SENT_RECORDS,
+	VMCRYPT_A_CHANNEL_RECEIVED_RECORDS,
+	VMCRYPT_A_CHANNEL_SENT_EPOCH,
+	VMCRYPT_A_CHANNEL_RECEIVED_EPOCH,
+	VMCRYPT_A_CHANNEL_REASON,
+	VMCRYPT_A_CHANNEL_ERROR,
+	VMCRYPT_A_CHANNEL_PAD,
+
+	__VMCRYPT_A_CHANNEL_MAX,
+	VMCRYPT_A_CHANNEL_MAX = (__VMCRYPT_A_CHANNEL_MAX - 1)
 };
 
 enum vmcrypt_cmd {
@@ -198,10 +258,14 @@ enum vmcrypt_cmd {
 	VMCRYPT_CMD_MIGRATION_AGREE,
 	VMCRYPT_CMD_MIGRATION_GET,
 	VMCRYPT_CMD_MIGRATION_DEL,
+	VMCRYPT_CMD_CHANNEL_NEW,
+	VMCRYPT_CMD_CHANNEL_GET,
+	VMCRYPT_CMD_CHANNEL_DEL,
 	VMCRYPT_CMD_KEK_DEL_NTF,
 	VMCRYPT_CMD_DEK_DEL_NTF,
 	VMCRYPT_CMD_VM_LOCK_NTF,
 	VMCRYPT_CMD_MIGRATION_END_NTF,
+	VMCRYPT_CMD_CHANNEL_CLOSE_NTF,
 
 	__VMCRYPT_CMD_MAX,
 	VMCRYPT_CMD_MAX = (__VMCRYPT_CMD_MAX - 1)
