@@ -98,6 +98,31 @@ static void put_attr(struct nl_msg *msg, int type)
 	}
 }
 
+/* Nobody answers with a public key: no migration is ever agreed. */
+static void put_right_migration(struct nl_msg *msg, int cmd)
+{
+	uint8_t junk[VMCRYPT_PUBLIC_LEN];
+
+	rnd_bytes(junk, sizeof(junk));
+	if (cmd == VMCRYPT_CMD_MIGRATION_NEW) {
+		put_vm(msg, VMCRYPT_A_MIGRATION_VM_ID);
+		nla_put_u32(msg, VMCRYPT_A_MIGRATION_ROLE, rnd(2));
+		nla_put_u32(msg, VMCRYPT_A_MIGRATION_POLICY, rnd(3));
+		return;
+	}
+	/* VMCRYPT_A_CHANNEL_MIGRATION is the same number. */
+	nla_put_u32(msg, VMCRYPT_A_MIGRATION_ID, rnd(300));
+	if (cmd == VMCRYPT_CMD_MIGRATION_AGREE) {
+		nla_put(msg, VMCRYPT_A_MIGRATION_PEER_PUBLIC_KEY, sizeof(junk),
+			junk);
+		nla_put(msg, VMCRYPT_A_MIGRATION_BINDING, sizeof(junk), junk);
+	}
+	if (cmd >= VMCRYPT_CMD_CHANNEL_NEW)
+		nla_put_u32(msg, VMCRYPT_A_CHANNEL_NUMBER, rnd(4));
+	if (cmd == VMCRYPT_CMD_CHANNEL_NEW)
+		nla_put_s32(msg, VMCRYPT_A_CHANNEL_WIRE_FD, rnd(8));
+}
+
 /* A request that is right, but for its values. */
 static void put_right(struct nl_msg *msg, int cmd)
 {
@@ -119,9 +144,17 @@ static void put_right(struct nl_msg *msg, int cmd)
 			nla_put_flag(msg, VMCRYPT_A_VM_FORCE);
 		return;
 	}
+	if (cmd >= VMCRYPT_CMD_MIGRATION_NEW) {
+		put_right_migration(msg, cmd);
+		return;
+	}
 	put_vm(msg, VMCRYPT_A_DEK_VM_ID);
 	nla_put_string(msg, VMCRYPT_A_DEK_VOLUME, rnd(2) ? "disk0" : "disk1");
-	if (cmd >= VMCRYPT_CMD_DEK_GET)
+	if (cmd >= VMCRYPT_CMD_DEK_EXPORT)
+		nla_put_u32(msg, VMCRYPT_A_DEK_MIGRATION, rnd(20));
+	if (cmd == VMCRYPT_CMD_DEK_IMPORT)
+		nla_put(msg, VMCRYPT_A_DEK_SEALED, VMCRYPT_SEALED_LEN, wrapped);
+	if (cmd >= VMCRYPT_CMD_DEK_GET && cmd != VMCRYPT_CMD_DEK_IMPORT)
 		return;
 	nla_put_string(msg, VMCRYPT_A_DEK_KEK_ID, rnd(2) ? "f/k0" : "f/k1");
 	if (cmd == VMCRYPT_CMD_DEK_WRAP)
@@ -186,7 +219,7 @@ unsigned long fuzz(const struct nlt *nl, unsigned long count, uint64_t seed)
 		 (unsigned long long)seed);
 	make_keys();
 	for (i = 0; i < count; i++) {
-		cmd = rnd(12) ? 1 + rnd(VMCRYPT_CMD_DEK_DEL) : rnd(256);
+		cmd = rnd(12) ? 1 + rnd(VMCRYPT_CMD_CHANNEL_DEL) : rnd(256);
 		msg = nlt_msg(nl, cmd, rnd(10) ? NLM_F_ACK : NLM_F_DUMP);
 		if (rnd(3))
 			put_right(msg, cmd);
