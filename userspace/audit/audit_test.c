@@ -758,6 +758,7 @@ static void test_line(void **state)
 		assert_true(audit_line_parse(copy, n - 1, &again, &err) != 0);
 	}
 	memset(&l, 'x', sizeof(l));	/* as long as it can be */
+	l.has_uid = true;
 	l.time[AUDIT_TIME_STR - 1] = l.prev[AUDIT_HASH_STR - 1] = l.user[63] = l.sender[31] = l.cmd[31] = '\0';
 	memset(l.text, '"', sizeof(l.text));
 	l.action[47] = l.vm[36] = l.volume[63] = l.key[255] = l.object[255] = l.result[31] = l.text[511] = '\0';

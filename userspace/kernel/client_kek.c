@@ -112,53 +112,24 @@ int vmk_kek_get(struct vmk *k, const char *id, struct vmk_kek *out, struct vmc_e
 
 /* ---- all of them ---- */
 
-struct list {
-	struct vmk_kek *keks;
-	size_t n, room;
-};
-
-static int on_list(struct nlmsghdr *h, struct nlattr **tb, void *data,
-		   struct vmc_error *err)
+static int parse(struct nlattr **tb, void *entry, struct vmc_error *err)
 {
-	struct list *l = data;
-
-	(void)h;
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		void *more = reallocarray(l->keks, room, sizeof(*l->keks));
-
-		if (!more)
-			return vmc_fail(err, VMC_ENOMEM, "no memory for %zu KEKs", room);
-		l->keks = more;
-		l->room = room;
-	}
-	return vmk_parse_kek(tb, &l->keks[l->n++], err);
-}
-
-static void reset_list(void *data)
-{
-	struct list *l = data;
-
-	l->n = 0;
+	return vmk_parse_kek(tb, entry, err);
 }
 
 int vmk_kek_list(struct vmk *k, struct vmk_kek **out, size_t *n, struct vmc_error *err)
 {
-	static const struct vmk_subject subject = { .doing = N_("list the KEKs in the kernel") };
-	struct list l = { NULL, 0, 0 };
-	const struct vmk_req r = {
-		.reply = on_list, .data = &l,
+	static const struct vmk_list list = {
+		.cmd = VMCRYPT_CMD_KEK_GET, .size = sizeof(**out), .parse = parse,
 		.policy = vmk_kek_policy, .max_attr = VMCRYPT_A_KEK_MAX,
+		.subject = { .doing = N_("list the KEKs in the kernel") },
 	};
-	int rc = vmk_ask_list(k, VMCRYPT_CMD_KEK_GET, &r, reset_list, &subject, err);
+	void *items = NULL;
+	int rc = vmk_ask_list(k, &list, &items, n, err);
 
-	if (rc) {
-		free(l.keks);
-		return rc;
-	}
-	*out = l.keks;
-	*n = l.n;
-	return 0;
+	if (!rc)
+		*out = items;
+	return rc;
 }
 
 int vmk_kek_del(struct vmk *k, const char *id, bool force, struct vmc_error *err)

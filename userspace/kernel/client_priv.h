@@ -80,10 +80,18 @@ int vmk_refused(const struct vmk_subject *s, int errnum, const char *why,
 int vmk_ask(struct vmk *k, struct vmk_req *r, const struct vmk_subject *subject,
 	    struct vmc_error *err);
 
-/* A dump, asked for again while the list changes under it. @reset drops what @r->reply collected. */
-int vmk_ask_list(struct vmk *k, uint8_t cmd, const struct vmk_req *r,
-		 void (*reset)(void *data), const struct vmk_subject *subject,
-		 struct vmc_error *err);
+/* What a list is of. */
+struct vmk_list {
+	uint8_t cmd;
+	size_t size;			/* of an entry */
+	const struct nla_policy *policy;
+	int max_attr;
+	int (*parse)(struct nlattr **tb, void *entry, struct vmc_error *err);
+	struct vmk_subject subject;
+};
+
+/* All entries of a dump, asked for again while the list changes under it; free *@out. */
+int vmk_ask_list(struct vmk *k, const struct vmk_list *list, void **out, size_t *n, struct vmc_error *err);
 
 /* A request about a volume, with the KEK if there is one; arguments are checked. */
 int vmk_req_dek_new(struct vmk *k, struct vmk_req *r, uint8_t cmd, const vmc_uuid *vm,

@@ -21,7 +21,6 @@
 
 #define BATCH		256
 #define DEADLINE_MS	30000
-#define DUMP_TRIES	16
 #define MSG_ROOM	1024	/* more than the longest request */
 
 static __thread struct vmk_times times;
@@ -319,27 +318,4 @@ int vmk_ask(struct vmk *k, struct vmk_req *r, const struct vmk_subject *subject,
 	if (rc && err)
 		*err = why;
 	return rc;
-}
-
-int vmk_ask_list(struct vmk *k, uint8_t cmd, const struct vmk_req *r,
-		 void (*reset)(void *data), const struct vmk_subject *subject,
-		 struct vmc_error *err)
-{
-	for (int tries = 0; tries < DUMP_TRIES; tries++) {
-		struct vmk_req q;
-		int rc = vmk_req_new(k, &q, cmd, true, err);
-
-		if (rc)
-			return rc;
-		q.reply = r->reply;
-		q.data = r->data;
-		q.policy = r->policy;
-		q.max_attr = r->max_attr;
-		rc = vmk_ask(k, &q, subject, err);
-		if (rc || !q.interrupted)
-			return rc;
-		reset(r->data);
-	}
-	return vmc_fail(err, VMC_EBUSY, "cannot %s: it changed %d times while it was read",
-			message_say(subject->doing), DUMP_TRIES);
 }

@@ -78,54 +78,24 @@ void vmk_vm_clear(struct vmk_vm *vm)
 
 /* ---- all of them ---- */
 
-struct list {
-	struct vmk_vm *vms;
-	size_t n, room;
-};
-
-static int on_list(struct nlmsghdr *h, struct nlattr **tb, void *data,
-		   struct vmc_error *err)
+static int parse(struct nlattr **tb, void *entry, struct vmc_error *err)
 {
-	struct list *l = data;
-
-	(void)h;
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		void *more = reallocarray(l->vms, room, sizeof(*l->vms));
-
-		if (!more)
-			return vmc_fail(err, VMC_ENOMEM, "no memory for %zu VMs", room);
-		l->vms = more;
-		l->room = room;
-	}
-	memset(&l->vms[l->n], 0, sizeof(l->vms[0]));
-	return vmk_parse_vm(tb, &l->vms[l->n++], err);
-}
-
-static void reset_list(void *data)
-{
-	struct list *l = data;
-
-	l->n = 0;
+	return vmk_parse_vm(tb, entry, err);
 }
 
 int vmk_vm_list(struct vmk *k, struct vmk_vm **out, size_t *n, struct vmc_error *err)
 {
-	static const struct vmk_subject subject = { .doing = N_("list the VMs in the kernel") };
-	struct list l = { NULL, 0, 0 };
-	const struct vmk_req r = {
-		.reply = on_list, .data = &l,
+	static const struct vmk_list list = {
+		.cmd = VMCRYPT_CMD_VM_GET, .size = sizeof(**out), .parse = parse,
 		.policy = vmk_vm_policy, .max_attr = VMCRYPT_A_VM_MAX,
+		.subject = { .doing = N_("list the VMs in the kernel") },
 	};
-	int rc = vmk_ask_list(k, VMCRYPT_CMD_VM_GET, &r, reset_list, &subject, err);
+	void *items = NULL;
+	int rc = vmk_ask_list(k, &list, &items, n, err);
 
-	if (rc) {
-		free(l.vms);
-		return rc;
-	}
-	*out = l.vms;
-	*n = l.n;
-	return 0;
+	if (!rc)
+		*out = items;
+	return rc;
 }
 
 int vmk_vm_lock(struct vmk *k, const vmc_uuid *vm, struct vmc_error *err)
