@@ -17,6 +17,8 @@
 #include "../lib/util.h"
 #include "log_priv.h"
 
+#define GROWTH	(1u << 20)
+
 static void file_path(const struct audit_log *l, const char *name, char out[PATH_MAX])
 {
 	snprintf(out, PATH_MAX, "%s/%s", l->dir, name);
@@ -61,6 +63,17 @@ void log_files_free(char **names, size_t n)
 	while (n)
 		free(names[--n]);
 	free(names);
+}
+
+int log_read(const char *path, char **data, size_t *len, struct vmc_error *err)
+{
+	size_t max = AUDIT_READ_MAX;
+	struct stat st;
+
+	/* it may grow meanwhile; room for the most it may have would be far too much */
+	if (!stat(path, &st) && (uint64_t)st.st_size + GROWTH < max)
+		max = (size_t)st.st_size + GROWTH;
+	return fs_read(path, max, data, len, err);
 }
 
 /* ---- the head ---------------------------------------------------------------- */
@@ -393,7 +406,7 @@ static int without_head(struct audit_log *l, char **names, size_t n, struct vmc_
 	audit_chain_start(&l->head.chain);
 	for (i = 0; i < n && !r; i++) {
 		file_path(l, names[i], path);
-		r = fs_read(path, AUDIT_READ_MAX, &data, &len, err);
+		r = log_read(path, &data, &len, err);
 		if (r)
 			break;
 		audit_chain_walk(&l->head.chain, data, len, &nothing);
@@ -439,7 +452,7 @@ static int resume(struct audit_log *l, struct vmc_error *err)
 		if (err)
 			*err = why;
 		r = head;
-	} else if (head && !n && head == VMC_ENOENT) {
+	} else if (!n && (head ? head == VMC_ENOENT : !l->head.chain.seq)) {
 		r = begin(l, err);
 	} else if (head && n) {
 		r = without_head(l, names, n, err);
@@ -447,8 +460,6 @@ static int resume(struct audit_log *l, struct vmc_error *err)
 		r = begin(l, err);
 		if (!r)
 			r = damaged(l, "all files of the log and its head are gone or not to be read", err);
-	} else if (!l->head.chain.seq && !n) {
-		r = begin(l, err);
 	} else if (!exists(l, l->head.file)) {
 		r = next_file(l, err);
 		if (!r)

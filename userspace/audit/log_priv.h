@@ -29,6 +29,8 @@ int log_append(struct audit_log *l, struct audit_line *lines, size_t n, struct v
 /* Names of the files, in their order; free each, then *@names. */
 int log_files(const char *dir, char ***names, size_t *n, struct vmc_error *err);
 void log_files_free(char **names, size_t n);
+/* All of a file of the log. */
+int log_read(const char *path, char **data, size_t *len, struct vmc_error *err);
 int log_read_head(const char *path, struct audit_head *h, struct vmc_error *err);
 
 /* ---- read.c ---- */

@@ -80,7 +80,7 @@ static int read_file(const char *dir, const char *name, char **data, size_t *len
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return fs_read(path, AUDIT_READ_MAX, data, len, err);
+	return log_read(path, data, len, err);
 }
 
 static int search_file(const char *dir, const char *name, struct search *s, json_t *list, struct vmc_error *err)

@@ -130,7 +130,7 @@ static int check_file(struct check *k, const char *path, const char *name, bool 
 	uint64_t named = audit_file_seq(name), seq;
 	size_t len;
 	char *data;
-	int r = fs_read(path, AUDIT_READ_MAX, &data, &len, err);
+	int r = log_read(path, &data, &len, err);
 
 	if (r)
 		return r;
