@@ -222,14 +222,12 @@ size_t persist_restore(struct persist *p, struct vmk *k)
 	struct restore r = { k, 0 };
 	int rc = 0;
 
-	if (!k)
-		return 0;
 	pthread_mutex_lock(&p->lock);
 	if (store_is_enabled(p->store)) {
 		rc = store_open(p->store, &err);
 		if (!rc && !store_is_enabled(p->store))
 			store_shut(p->store);
-		else if (!rc)
+		else if (!rc && k)
 			rc = store_each(p->store, restore_one, &r, &err);
 		tell(p, rc && rc != VMC_ENOENT ? &err : NULL);
 	}

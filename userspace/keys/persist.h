@@ -31,7 +31,7 @@ void persist_close(struct persist *p);		/* NULL is fine */
 void persist_set_hooks(struct persist *p, const struct persist_hooks *hooks);
 
 /*
- * When it is enabled: unseal, and give each key to the kernel. Call it before
+ * When it is enabled: unseal, and give each key to the kernel (@k NULL: it is not there yet). Call it before
  * anything asks a provider. Returns how many keys there were; what is wrong goes
  * to the log and to the hook, and stands in the status.
  */
