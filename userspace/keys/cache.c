@@ -3,6 +3,7 @@
 #include "cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,12 +52,24 @@ static int look(struct vmk *k, struct kek_need *n)
 	return 0;
 }
 
+static atomic_uint lease;
+
+void cache_set_lease(uint32_t seconds)
+{
+	atomic_store(&lease, seconds);
+}
+
+uint32_t cache_lease(void)
+{
+	return atomic_load(&lease);
+}
+
 /* Into the kernel. Another thread may have been faster with the same key. */
 static int add(struct vmk *k, const char *id, const uint8_t *material, uint8_t kcv[VMK_KCV_LEN],
 	       struct vmc_error *err)
 {
 	struct vmk_kek kek;
-	int rc = vmk_kek_new(k, id, material, 0, kcv, err);
+	int rc = vmk_kek_new(k, id, material, cache_lease(), kcv, err);
 
 	if (rc != VMC_EEXIST)
 		return rc;
@@ -102,7 +115,7 @@ static void keep_chunk(struct kek_need **needs, const struct provider_key *keys,
 
 	for (size_t i = 0; list && i < n; i++)
 		if (!needs[i]->code && keys[i].material)
-			list[got++] = (struct cache_key){ needs[i]->id, keys[i].material, 0 };
+			list[got++] = (struct cache_key){ needs[i]->id, keys[i].material, cache_lease() };
 	if (list)
 		keep(list, got, p);
 	free(list);
@@ -318,7 +331,7 @@ int cache_create(struct vmk *k, struct providers *ps, const char *provider, cons
 	if (!rc)
 		rc = add(k, id, key.material, kcv, err);
 	if (!rc)
-		keep(&(struct cache_key){ id, key.material, 0 }, 1, p);
+		keep(&(struct cache_key){ id, key.material, cache_lease() }, 1, p);
 	provider_keys_clear(&key, 1);
 	provider_put(p);
 	return rc;

@@ -27,6 +27,10 @@ int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, si
 /* New KEK on a provider (NULL: default), into the cache; @id gets "provider/key-id". */
 int cache_create(struct vmk *k, struct providers *ps, const char *provider, const char *label,
 		 char id[VMK_KEK_ID_MAX + 1], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err);
+/* How long keys stay that come into the cache from now on: seconds, 0 until a reboot. VMs that are on run on. */
+void cache_set_lease(uint32_t seconds);
+uint32_t cache_lease(void);
+
 /* A key that the operator took out of the cache: whoever keeps it forgets it. */
 void cache_forget(const char *id);
 

@@ -183,6 +183,7 @@ int persist_open(struct persist **out, const struct vmc_config *cfg, struct prov
 		return rc;
 	}
 	pthread_mutex_init(&p->lock, NULL);
+	cache_set_lease(cfg->lease);
 	cache_set_sink(&sink);
 	*out = p;
 	return 0;
@@ -264,7 +265,7 @@ static void fetch_chunk(struct persist *p, struct provider *pr, char **ids, size
 		pr->ops->get(pr, keys, n, &err);	/* each key tells for itself */
 		for (size_t i = 0; i < n; i++) {
 			if (keys[i].material)
-				list[got++] = (struct store_key){ ids[i], keys[i].material, 0 };
+				list[got++] = (struct store_key){ ids[i], keys[i].material, cache_lease() };
 			else
 				note_failed(f, ids[i], keys[i].code ? &keys[i].err : &err);
 		}

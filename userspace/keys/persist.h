@@ -25,7 +25,10 @@ struct persist_hooks {
 	void *data;
 };
 
-/* Touches neither TPM nor kernel. From here on it hears of the cache's keys. One at a time in a process. */
+/*
+ * Touches neither TPM nor kernel. From here on it hears of the cache's keys, which get the lease of @cfg. One at a
+ * time in a process.
+ */
 int persist_open(struct persist **p, const struct vmc_config *cfg, struct providers *ps, struct vmc_error *err);
 void persist_close(struct persist *p);		/* NULL is fine */
 void persist_set_hooks(struct persist *p, const struct persist_hooks *hooks);

@@ -17,6 +17,7 @@
 #define HOME_MIN		(16ull << 20)
 #define HOME_MAX		(1ull << 40)
 #define HOME_UNIT		4096
+#define LEASE_MAX		31536000	/* a year */
 #define PCR_MAX			23
 #define NV_MIN			0x1800000	/* the owner's own: TCG registry of reserved handles */
 #define NV_MAX			0x1bffffe
@@ -179,6 +180,13 @@ static int set_nv_index(const struct inifile_entry *e, unsigned int *out, struct
 	return 0;
 }
 
+static int in_cache(const struct inifile_entry *e, struct vmc_config *c, struct vmc_error *err)
+{
+	if (!strcmp(e->name, "lease"))
+		return set_uint(e, 0, LEASE_MAX, &c->lease, err);
+	return inifile_unknown(e, err);
+}
+
 static int in_tpm(const struct inifile_entry *e, struct vmc_config *c, struct vmc_error *err)
 {
 	if (!strcmp(e->name, "tcti"))
@@ -325,7 +333,7 @@ static int on_setting(const struct inifile_entry *e, void *data,
 		{ "health", in_health }, { "metrics", in_metrics },
 		{ "hooks", in_hooks }, { "audit", in_audit },
 		{ "states", in_states },
-		{ "tpm", in_tpm },
+		{ "tpm", in_tpm }, { "cache", in_cache },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)

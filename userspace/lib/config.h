@@ -40,6 +40,8 @@ struct vmc_config {
 	unsigned int hook_timeout;		/* seconds for one program, 1..60, default 10 */
 	/* [states] */
 	enum vmc_wording wording;		/* "classic" (default) or "7.0u2" */
+	/* [cache] */
+	unsigned int lease;			/* seconds that a fetched key stays, 0 (default): until a reboot */
 	/* [tpm] */
 	char tpm_tcti[256];		/* as tpm2-tss names it, default device:/dev/tpmrm0 */
 	unsigned int tpm_pcrs;		/* bit n: PCR n; default 1 << 7 */

@@ -62,6 +62,7 @@ static void defaults_without_a_file(void **state)
 	assert_string_equal(c.metrics_file, "");
 	assert_int_equal(c.metrics_interval, 30);
 	assert_int_equal(c.hook_timeout, 10);
+	assert_int_equal(c.lease, 0);
 	assert_string_equal(c.tpm_tcti, "device:/dev/tpmrm0");
 	assert_int_equal(c.tpm_pcrs, 1 << 7);
 	assert_string_equal(c.tpm_bank, "sha256");
@@ -73,7 +74,7 @@ static void the_tpm(void **state)
 {
 	static const char *const bad[] = {
 		"pcrs = ", "pcrs = 24", "pcrs = 7+", "pcrs = +7", "pcrs = 0,7", "pcrs = 7x", "bank = md5",
-		"public_key = here.pem", "nv_index = 0x1", "nv_index = 0x1bfffff", "nv_index = x", "pin = 1",
+		"public_key = here.pem", "nv_index = 0x1", "nv_index = 0x1bfffff", "nv_index = x", "pin = 1", "[cache]\nlease = 31536001", "[cache]\nlease = 1h",
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 	struct vmc_config c;
@@ -81,7 +82,8 @@ static void the_tpm(void **state)
 
 	(void)state;
 	assert_ok(load(&c, "[tpm]\ntcti = swtpm:path=/run/t\npcrs = 0+7+23\nbank = sha384\n"
-			   "public_key = /etc/k.pem\nsignature = /run/s.json\nnv_index = 0x1800010\n", &e), &e);
+			   "[cache]\nlease = 3600\n[tpm]\npublic_key = /etc/k.pem\nsignature = /run/s.json\nnv_index = 0x1800010\n", &e), &e);
+	assert_int_equal(c.lease, 3600);
 	assert_string_equal(c.tpm_tcti, "swtpm:path=/run/t");
 	assert_int_equal(c.tpm_pcrs, 1 | 1 << 7 | 1 << 23);
 	assert_string_equal(c.tpm_bank, "sha384");

@@ -32,7 +32,6 @@ int vmk_kek_new(struct vmk *k, const char *id, const uint8_t *kek, uint32_t leas
 {
 	struct vmk_kek *e;
 
-	(void)lease;
 	if (k->fail)
 		return vmc_fail(err, k->fail, "the kernel refuses key '%s'", id);
 	k->secure += secmem_is_secure(kek);
@@ -45,6 +44,8 @@ int vmk_kek_new(struct vmk *k, const char *id, const uint8_t *kek, uint32_t leas
 	e = &k->keks[k->n];
 	memcpy(k->keys[k->n++], kek, VMK_KEK_LEN);
 	snprintf(e->id, sizeof(e->id), "%s", id);
+	e->has_lease = lease;
+	e->lease_left = lease;
 	for (int i = 0; i < VMK_KCV_LEN; i++)
 		e->kcv[i] = kek[i] ^ kek[i + 8];
 	if (kcv)

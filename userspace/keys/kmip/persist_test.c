@@ -205,6 +205,37 @@ static void fetched_keys_are_stored(void **state)
 	assert_int_equal(reboot_host(), 2);
 }
 
+/* The kernel counts while the host is up; over reboots the TPM does. */
+static void a_lease_goes_on(void **state)
+{
+	struct vmk_kek kek;
+	ESYS_CONTEXT *e;
+	TPMS_TIME_INFO *now = NULL;
+
+	(void)state;
+	enable(0);
+	cache_set_lease(3600);
+	make_keys(1);
+	cache_set_lease(0);
+	make_keys(1);
+	assert_ok(vmk_kek_get(w.k, "kms/1", &kek, &w.err), &w.err);
+	assert_int_equal(kek.lease_left, 3600);
+	assert_int_equal(reboot_host(), 2);
+	assert_ok(vmk_kek_get(w.k, "kms/1", &kek, &w.err), &w.err);
+	assert_true(kek.has_lease);
+	assert_in_range(kek.lease_left, 3500, 3600);
+	assert_ok(vmk_kek_get(w.k, "kms/2", &kek, &w.err), &w.err);
+	assert_false(kek.has_lease);
+	e = swtpm_open(&w.tpm);
+	assert_int_equal(Esys_ReadClock(e, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &now), 0);
+	assert_int_equal(Esys_ClockSet(e, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+				       now->clockInfo.clock + 3600 * 1000), 0);
+	Esys_Free(now);
+	swtpm_close(&e);
+	assert_int_equal(reboot_host(), 1);
+	assert_code(vmk_kek_get(w.k, "kms/1", &kek, &w.err), VMC_ENOKEY, &w.err);
+}
+
 static void a_removed_key_stays_away(void **state)
 {
 	(void)state;
@@ -383,6 +414,7 @@ int main(void)
 		TEST(off_by_default),
 		TEST(keys_are_back_with_the_server_gone),
 		TEST(fetched_keys_are_stored),
+		TEST(a_lease_goes_on),
 		TEST(a_removed_key_stays_away),
 		TEST(no_tpm),
 		TEST(disabled_leaves_nothing),
