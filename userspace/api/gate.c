@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "auth.h"
 
 #define NAMED_MAX 3	/* keys named in a refusal */
@@ -48,9 +49,9 @@ char *gate_lacks(const json_t *vm)
 	if (!f)
 		return NULL;
 	if (!m.n)
-		fputs("it is locked", f);
+		fputs(_("it is locked"), f);
 	for (i = 0; i < m.n && i < NAMED_MAX; i++)
-		fprintf(f, "%s'%s'", i ? ", " : "not on this host: ", m.keys[i]);
+		fprintf(f, "%s'%s'", i ? ", " : _("not on this host: "), m.keys[i]);
 	if (m.n > NAMED_MAX)
 		fputs(" ...", f);
 	if (!fclose(f))

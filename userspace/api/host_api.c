@@ -9,6 +9,8 @@
 
 #include "../keys/tpm/recovery.h"
 #include "../lib/events.h"
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/secmem.h"
 #include "call.h"
 #include "event_api.h"
@@ -20,7 +22,7 @@ static void tell(struct call *c, const char *what)
 {
 	json_t *d = json_pack("{s:s}", "verb", what);
 
-	event_tell(c->api, "persistence-changed", VMC_MSG_PERSISTENCE, NULL, d, "key persistence: %s", what);
+	event_tell(c->api, "persistence-changed", VMC_MSG_PERSISTENCE, NULL, d, "key persistence: %s", message_say(what));
 	json_decref(d);
 }
 
@@ -66,7 +68,7 @@ static int run_disable(struct call *c, struct backend *b, struct vmc_error *err)
 	rc = c->o.provider ? persist_set_provider(b->persist, c->o.provider, false, err) :
 			     persist_disable(b->persist, c->o.remove_all, err);
 	if (!rc)
-		tell(c, c->o.provider ? "a provider's keys are not kept any more" : "disabled");
+		tell(c, c->o.provider ? N_("a provider's keys are not kept any more") : N_("disabled"));
 	return rc;
 }
 
@@ -75,7 +77,7 @@ static int run_reseal(struct call *c, struct backend *b, struct vmc_error *err)
 	json_t *o = NULL;
 	int rc = persist_reseal(b->persist, b->k, NULL, c->o.new_tpm, &o, err);
 
-	return answer_fetched(c, rc, o, "sealed anew", err);
+	return answer_fetched(c, rc, o, N_("sealed anew"), err);
 }
 
 static int run_recover(struct call *c, struct backend *b, struct vmc_error *err)
@@ -89,7 +91,7 @@ static int run_recover(struct call *c, struct backend *b, struct vmc_error *err)
 		return rc;
 	rc = persist_reseal(b->persist, b->k, text, c->o.new_tpm, &o, err);
 	secmem_free(text, len + 1);
-	return answer_fetched(c, rc, o, "opened by the recovery key and sealed anew", err);
+	return answer_fetched(c, rc, o, N_("opened by the recovery key and sealed anew"), err);
 }
 
 static int run_suspend(struct call *c, struct backend *b, struct vmc_error *err)
@@ -128,7 +130,7 @@ static int run_export(struct call *c, struct backend *b, struct vmc_error *err)
 	}
 	secmem_free(text, RECOVERY_TEXT);
 	if (!rc)
-		tell(c, "the recovery key was exported");
+		tell(c, N_("the recovery key was exported"));
 	return rc;
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "../lib/events.h"
+#include "../lib/i18n.h"
+#include "../lib/message.h"
 #include "../lib/secmem.h"
 #include "event_api.h"
 #include "fd_read.h"
@@ -32,7 +34,8 @@ static void tell(struct call *c, const char *name, const char *what)
 {
 	json_t *d = json_pack("{s:s}", "provider", name);
 
-	event_tell(c->api, "provider-backup", VMC_MSG_PROVIDER_BACKUP, NULL, d, "key provider '%s' %s", name, what);
+	event_tell(c->api, "provider-backup", VMC_MSG_PROVIDER_BACKUP, NULL, d, "key provider '%s' %s", name,
+		   message_say(what));
 	json_decref(d);
 }
 
@@ -47,7 +50,7 @@ int provider_run_export(struct call *c, struct backend *b, struct vmc_error *err
 		rc = providers_export(b->ps, c->key, password, c->fd2, err);
 	secmem_free(password, len + 1);
 	if (!rc)
-		tell(c, c->key, "was backed up");
+		tell(c, c->key, N_("was backed up"));
 	return rc;
 }
 
@@ -72,8 +75,8 @@ static int import(struct call *c, struct backend *b, const char *backup, size_t 
 	if (rc)
 		return rc;
 	name = json_string_value(json_object_get(result, "name"));
-	tell(c, name, json_is_true(json_object_get(result, "restored")) ? "was restored from its backup" :
-	     "was brought to this host by its backup");
+	tell(c, name, json_is_true(json_object_get(result, "restored")) ? N_("was restored from its backup") :
+	     N_("was brought to this host by its backup"));
 	return call_answer_json(c, result, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 struct walker {
 	struct audit_chain *c;
 	const struct audit_walk *w;
@@ -101,21 +102,21 @@ static size_t count_lines(const char *data, size_t len)
 static void stray(struct walker *k, const struct audit_line *l)
 {
 	struct audit_chain *c = k->c;
-	char what[160];
+	char what[320];
 
 	if (l->seq <= c->seq) {		/* what follows hangs on the highest, not on this one */
-		snprintf(what, sizeof(what), "entry %" PRIu64 " comes after entry %" PRIu64
-			 ": it was moved, or is here a second time", l->seq, c->seq);
+		snprintf(what, sizeof(what), _("entry %" PRIu64 " comes after entry %" PRIu64
+			 ": it was moved, or is here a second time"), l->seq, c->seq);
 		problem(k, l->seq, what);
 		return;
 	}
 	if (l->seq == c->seq + 1)
-		snprintf(what, sizeof(what), "entry %" PRIu64 " hangs on another entry %" PRIu64
-			 " than the one before it: one of them was replaced", l->seq, c->seq);
+		snprintf(what, sizeof(what), _("entry %" PRIu64 " hangs on another entry %" PRIu64
+			 " than the one before it: one of them was replaced"), l->seq, c->seq);
 	else if (l->seq == c->seq + 2)
-		snprintf(what, sizeof(what), "entry %" PRIu64 " is missing before this one", c->seq + 1);
+		snprintf(what, sizeof(what), _("entry %" PRIu64 " is missing before this one"), c->seq + 1);
 	else
-		snprintf(what, sizeof(what), "entries %" PRIu64 " to %" PRIu64 " are missing before this one",
+		snprintf(what, sizeof(what), _("entries %" PRIu64 " to %" PRIu64 " are missing before this one"),
 			 c->seq + 1, l->seq - 1);
 	problem(k, l->seq, what);
 	advance(c, l);
@@ -124,12 +125,12 @@ static void stray(struct walker *k, const struct audit_line *l)
 static void unreadable(struct walker *k, int code, const struct audit_line *l)
 {
 	if (code == VMC_EAUTH) {
-		problem(k, l->seq, "the entry was altered: its hash is not that of its words");
+		problem(k, l->seq, _("the entry was altered: its hash is not that of its words"));
 		if (l->seq > k->c->seq)
 			advance(k->c, l);
 		return;
 	}
-	problem(k, 0, "the line is not an entry: it was altered or put in");
+	problem(k, 0, _("the line is not an entry: it was altered or put in"));
 	/* an altered entry leaves a gap, one that was put in does not: the next one tells */
 	k->c->gap = true;
 }

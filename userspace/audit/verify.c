@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "log_priv.h"
 
@@ -52,7 +53,7 @@ static void on_torn(size_t line, size_t offset, size_t bytes, void *data)
 {
 	struct check *k = data;
 
-	json_array_append_new(k->notes, json_sprintf("%s, line %zu: %zu bytes at %zu were cut short by a crash, and closed",
+	json_array_append_new(k->notes, json_sprintf(_("%s, line %zu: %zu bytes at %zu were cut short by a crash, and closed"),
 						     k->file, line, bytes, offset));
 }
 
@@ -73,14 +74,14 @@ static void on_entry(const struct audit_line *l, const char *line, size_t len, v
 		k->anchored = true;
 	if (strcmp(l->action, AUDIT_LOG_DAMAGED) && strcmp(l->action, AUDIT_LOG_LOST))
 		return;
-	snprintf(what, sizeof(what), "at %s vmcryptd noted: %s", l->time, l->text);
+	snprintf(what, sizeof(what), _("at %s vmcryptd noted: %s"), l->time, l->text);
 	add_problem(k, 0, 0, l->seq, what);
 }
 
 /* What comes first hangs on nothing, or on entries that were moved away: an anchor says what they ended with. */
 static void start_chain(struct check *k, uint64_t first)
 {
-	char what[160];
+	char what[320];
 
 	audit_chain_start(&k->chain);
 	if (first <= 1)
@@ -92,7 +93,7 @@ static void start_chain(struct check *k, uint64_t first)
 		k->anchored = true;
 		return;
 	}
-	snprintf(what, sizeof(what), "entries 1 to %" PRIu64 " are not here", first - 1);
+	snprintf(what, sizeof(what), _("entries 1 to %" PRIu64 " are not here"), first - 1);
 	add_problem(k, 0, 0, 0, what);
 }
 
@@ -117,11 +118,11 @@ static void check_data(struct check *k, const char *data, size_t len, bool last)
 	if (end == len)
 		return;
 	if (last)
-		json_array_append_new(k->notes, json_sprintf("%s ends in the middle of an entry (%zu bytes), as a "
-							     "crash leaves it; vmcryptd closes that at its next start",
+		json_array_append_new(k->notes, json_sprintf(_("%s ends in the middle of an entry (%zu bytes), as a "
+							     "crash leaves it; vmcryptd closes that at its next start"),
 							     k->file, len - end));
 	else
-		add_problem(k, 0, 0, 0, "the file ends in the middle of an entry");
+		add_problem(k, 0, 0, 0, _("the file ends in the middle of an entry"));
 }
 
 static int check_file(struct check *k, const char *path, const char *name, bool first, bool last,
@@ -139,7 +140,7 @@ static int check_file(struct check *k, const char *path, const char *name, bool 
 	if (first)
 		start_chain(k, named ? named : seq);
 	if (named && seq && seq != named)
-		add_problem(k, 1, 0, seq, "the file has the name of another");
+		add_problem(k, 1, 0, seq, _("the file has the name of another"));
 	/* what was appended since the head was looked at is not part of the question */
 	if (k->head && !strcmp(name, k->head->file) && len > k->head->size && last)
 		len = (size_t)k->head->size;
@@ -157,7 +158,7 @@ static int check_folder(struct check *k, const char *dir, struct vmc_error *err)
 	if (r)
 		return r;
 	if (!n)
-		add_problem(k, 0, 0, 0, "there are no files of a log");
+		add_problem(k, 0, 0, 0, _("there are no files of a log"));
 	for (i = 0; i < n && !r; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
 		r = check_file(k, path, names[i], !i, i + 1 == n, err);
@@ -168,20 +169,20 @@ static int check_folder(struct check *k, const char *dir, struct vmc_error *err)
 
 static void check_end(struct check *k)
 {
-	char what[200];
+	char what[320];
 
 	k->file = NULL;
 	if (k->head && k->chain.seq < k->head->chain.seq) {
-		snprintf(what, sizeof(what), "the log ends with entry %" PRIu64 ", it had %" PRIu64
-			 ": the end was cut off", k->chain.seq, k->head->chain.seq);
+		snprintf(what, sizeof(what), _("the log ends with entry %" PRIu64 ", it had %" PRIu64
+			 ": the end was cut off"), k->chain.seq, k->head->chain.seq);
 		add_problem(k, 0, 0, k->chain.seq, what);
 	} else if (k->head && !k->head_seen) {
-		snprintf(what, sizeof(what), "entry %" PRIu64 " is not the one that the head of the log has",
+		snprintf(what, sizeof(what), _("entry %" PRIu64 " is not the one that the head of the log has"),
 			 k->head->chain.seq);
 		add_problem(k, 0, 0, k->head->chain.seq, what);
 	}
 	if (k->anchor.seq && !k->anchored) {
-		snprintf(what, sizeof(what), "the log has no entry %" PRIu64 " with the hash of the anchor",
+		snprintf(what, sizeof(what), _("the log has no entry %" PRIu64 " with the hash of the anchor"),
 			 k->anchor.seq);
 		add_problem(k, 0, 0, k->anchor.seq, what);
 	}

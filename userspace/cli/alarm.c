@@ -95,7 +95,10 @@ int verb_alarm_acknowledge(struct cli *c)
 	int r = 0;
 
 	if (all == !!c->n_operands) {
-		vmc_fail(&c->err, VMC_EINVAL, all ? "name alarms, or give --all, not both" : "which alarms?");
+		if (all)
+			vmc_fail(&c->err, VMC_EINVAL, "name alarms, or give --all, not both");
+		else
+			vmc_fail(&c->err, VMC_EINVAL, "which alarms?");
 		vmc_hint(&c->err, "'vmcrypt alarm list' shows them; --all is for all that are raised");
 		return VMC_EINVAL;
 	}

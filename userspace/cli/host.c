@@ -168,7 +168,7 @@ static int show_fetched(struct cli *c, json_t *o, const char *done)
 		out_say(c, _("%lld keys were fetched from their providers to be stored"), (long long)n);
 	if (json_array_size(failed)) {
 		out_say(c, _("These are stored when they are next fetched:"));
-		r = render_list(stdout, failed, cols, ARRAY_SIZE(cols), "");
+		r = render_list(stdout, failed, cols, ARRAY_SIZE(cols), NULL);
 	}
 	return r;
 }

@@ -43,7 +43,7 @@ void out_say(const struct cli *c, const char *fmt, ...)
 	if (!cli_text(c))
 		return;
 	va_start(ap, fmt);
-	r = vasprintf(&text, _(fmt), ap);
+	r = vasprintf(&text, *fmt ? _(fmt) : fmt, ap);
 	va_end(ap);
 	if (r < 0)
 		return;

@@ -239,7 +239,7 @@ int render_list(FILE *f, const json_t *list, const struct column *cols, size_t n
 	size_t n = json_is_array(list) ? json_array_size(list) : json_object_size(list);
 
 	if (!n) {
-		fprintf(f, "%s\n", _(empty));
+		fprintf(f, "%s\n", empty ? _(empty) : "");
 		return 0;
 	}
 	return print_table(f, list, cols, n_cols, 0);

@@ -12,7 +12,8 @@ struct column {
 };
 
 /* A table of the objects in @list, an array, or an object whose members are objects (then "name" is
- * the member's name). Headers and @empty are translated here; @empty is printed when there are none. Returns 0 or VMC_ENOMEM. */
+ * the member's name). Headers and @empty are translated here; @empty (NULL: nothing) is printed when there
+ * are none. Returns 0 or VMC_ENOMEM. */
 int render_list(FILE *f, const json_t *list, const struct column *cols, size_t n_cols,
 		const char *empty);
 

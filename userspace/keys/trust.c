@@ -396,7 +396,7 @@ static int verb_pin(struct trust *t, json_t **result, struct vmc_error *err)
 		return pin_fingerprint(t, path, fingerprint, err);
 	rc = need_text(t, "ca_pem", &ca, err);
 	if (!rc)
-		rc = cert_chain_from_pem(ca, "the CA given", &chain, err);
+		rc = cert_chain_from_pem(ca, N_("the CA given"), &chain, err);
 	if (rc)
 		return rc;
 	cert_chain_free(chain);

@@ -270,7 +270,7 @@ static int destroy_key(struct vmm *m, const char *id, struct vmc_error *err)
 
 int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, struct vmc_error *err)
 {
-	json_t *o = known(m, kek_id, err);
+	json_t *o = known(m, kek_id, err), *details;
 	int r = 0;
 
 	if (!o)
@@ -288,10 +288,13 @@ int vmm_key_remove(struct vmm *m, const char *kek_id, bool destroy, bool force, 
 		r = destroy_key(m, kek_id, err);
 	if (r)
 		return r;
-	vmm_emit(m, VMM_EV_KEY_REMOVED, VMC_MSG_KEY_REMOVED, NULL,
-		 json_pack("{s:s, s:b}", "key", kek_id, "destroyed", destroy),
-		 destroy ? "Key '%s' was removed from this host and destroyed on its provider" :
-		 "Key '%s' was removed from this host", kek_id);
+	details = json_pack("{s:s, s:b}", "key", kek_id, "destroyed", destroy);
+	if (destroy)
+		vmm_emit(m, VMM_EV_KEY_REMOVED, VMC_MSG_KEY_REMOVED, NULL, details,
+			 "Key '%s' was removed from this host and destroyed on its provider", kek_id);
+	else
+		vmm_emit(m, VMM_EV_KEY_REMOVED, VMC_MSG_KEY_REMOVED, NULL, details,
+			 "Key '%s' was removed from this host", kek_id);
 	if (force)
 		lock_for_want_of(m, kek_id, destroy);
 	return 0;

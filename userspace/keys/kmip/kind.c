@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../lib/i18n.h"
 #include "../../lib/util.h"
 #include "../cert.h"
 #include "cluster.h"
@@ -20,13 +21,13 @@ static void kmip_lacks(const struct providers *ps, const char *name, char out[25
 {
 	out[0] = '\0';
 	if (!has(ps, name, CLIENT_KEY))
-		snprintf(out, 256, "needs a client certificate: vmcrypt provider trust %s csr (or self-signed)",
+		snprintf(out, 256, _("needs a client certificate: vmcrypt provider trust %s csr (or self-signed)"),
 			 name);
 	else if (!has(ps, name, CLIENT_CERT))
-		snprintf(out, 256, "needs a signed client certificate: have the request of 'vmcrypt provider trust %s csr' signed, then vmcrypt provider trust %s upload FILE",
+		snprintf(out, 256, _("needs a signed client certificate: have the request of 'vmcrypt provider trust %s csr' signed, then vmcrypt provider trust %s upload FILE"),
 			 name, name);
 	else if (!has(ps, name, CA_FILE) && !has(ps, name, PIN_FILE))
-		snprintf(out, 256, "needs trust in its servers: vmcrypt provider trust %s show, then vmcrypt provider trust %s pin",
+		snprintf(out, 256, _("needs trust in its servers: vmcrypt provider trust %s show, then vmcrypt provider trust %s pin"),
 			 name, name);
 }
 
@@ -68,7 +69,7 @@ static json_t *kmip_describe(const struct providers *ps, const char *name)
 	if (registry_path(ps, name, PROVIDER_CONF, path, &err) ||
 	    kmip_conf_load(&conf, path, &ps->cfg, &err)) {
 		kmip_conf_defaults(&conf, &ps->cfg);
-		snprintf(state, sizeof(state), "cannot be used: %s", err.text);
+		snprintf(state, sizeof(state), _("cannot be used: %s"), err.text);
 	}
 	return json_pack("{s:o, s:o, s:s}", "servers", server_list(&conf), "client_cert",
 			 client_cert(ps, name), "state", *state ? state : "ready");

@@ -76,7 +76,7 @@ static json_t *server_json(const struct probe *t)
 static void warn_cert(json_t *w, const char *whose, int days, unsigned int warn_days)
 {
 	if (days < 0)
-		json_array_append_new(w, json_sprintf("the certificate of %s has expired", whose));
+		json_array_append_new(w, json_sprintf(_("the certificate of %s has expired"), whose));
 	else if (days < (int)warn_days)
 		json_array_append_new(w, json_sprintf(P_("the certificate of %s expires in %d day",
 							 "the certificate of %s expires in %d days", days),
@@ -93,7 +93,7 @@ static void warn_operations(json_t *w, const char *server, uint64_t has)
 	/* a server that lists none does not answer Query, which says nothing about the rest */
 	for (size_t i = 0; has && i < ARRAY_SIZE(needed); i++)
 		if (!(has & 1ULL << needed[i]))
-			json_array_append_new(w, json_sprintf("key server %s does not offer %s", server,
+			json_array_append_new(w, json_sprintf(_("key server %s does not offer %s"), server,
 							      kmip_op_name(needed[i])));
 }
 
@@ -107,10 +107,10 @@ static void warn_server(json_t *w, const struct probe *t, unsigned int warn_days
 	snprintf(whose, sizeof(whose), "key server %s", name);
 	warn_cert(w, whose, t->peer.days_left, warn_days);
 	if (!t->peer.aead || !t->peer.forward_secret)
-		json_array_append_new(w, json_sprintf("key server %s chose the TLS cipher %s: %s", name,
+		json_array_append_new(w, json_sprintf(_("key server %s chose the TLS cipher %s: %s"), name,
 						      t->peer.cipher, t->peer.forward_secret ?
-						      "not an authenticated one (AEAD)" :
-						      "who gets its private key can read recorded traffic"));
+						      _("not an authenticated one (AEAD)") :
+						      _("who gets its private key can read recorded traffic")));
 	warn_operations(w, name, t->info.operations);
 }
 
@@ -123,7 +123,7 @@ static json_t *client_json(const struct pool *p, json_t *w, unsigned int warn_da
 	if (!tls_context_client(p->set->tls, subject, &not_after, &days))
 		return json_null();
 	vmc_time_format(not_after, until);
-	warn_cert(w, "this host", days, warn_days);
+	warn_cert(w, _("this host"), days, warn_days);
 	return json_pack("{s:s, s:s, s:i}", "subject", subject, "not_after", until, "days_left", days);
 }
 
@@ -149,7 +149,7 @@ int kmip_report(struct pool *p, unsigned int warn_days, json_t **report, struct 
 		warn_server(warnings, &t[i], warn_days);
 	}
 	if (reachable && reachable < p->n)
-		json_array_append_new(warnings, json_sprintf("%u of %u servers cannot be used",
+		json_array_append_new(warnings, json_sprintf(_("%u of %u servers cannot be used"),
 							     p->n - reachable, p->n));
 	client = client_json(p, warnings, warn_days);
 	*report = json_pack("{s:b, s:o, s:o, s:o}", "reachable", reachable > 0, "servers", servers,

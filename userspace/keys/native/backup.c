@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/secmem.h"
 
 /* Below 2.25 everybody who has a UUID has an OID. */
@@ -160,7 +162,7 @@ int backup_make(const struct backup *b, const char *password, int iterations, ui
 
 static int not_ours(struct vmc_error *err, const char *why)
 {
-	int rc = vmc_fail(err, VMC_EINVAL, "this is not the backup of a native key provider: %s", why);
+	int rc = vmc_fail(err, VMC_EINVAL, "this is not the backup of a native key provider: %s", message_say(why));
 
 	vmc_hint(err, "give the file that 'vmcrypt provider export' wrote, as it is");
 	return rc;
@@ -175,7 +177,7 @@ static int read_name(PKCS12_SAFEBAG *bag, struct backup *b, struct vmc_error *er
 		memcpy(b->name, name, strlen(name) + 1);
 	OPENSSL_free(name);
 	return fits && vmc_name_ok(b->name, PROVIDER_NAME_MAX) ? 0 :
-	       not_ours(err, "it does not name the provider");
+	       not_ours(err, N_("it does not name the provider"));
 }
 
 static int read_key_id(const PKCS12_SAFEBAG *bag, vmc_uuid *id, struct vmc_error *err)
@@ -184,7 +186,7 @@ static int read_key_id(const PKCS12_SAFEBAG *bag, vmc_uuid *id, struct vmc_error
 
 	if (!t || t->type != V_ASN1_OCTET_STRING ||
 	    ASN1_STRING_length(t->value.octet_string) != sizeof(id->b))
-		return not_ours(err, "it has no key id");
+		return not_ours(err, N_("it has no key id"));
 	memcpy(id->b, ASN1_STRING_get0_data(t->value.octet_string), sizeof(id->b));
 	return 0;
 }
@@ -198,7 +200,7 @@ static int read_secret(const PKCS12_SAFEBAG *bag, struct backup *b, struct vmc_e
 	int rc;
 
 	if (!t || t->type != V_ASN1_OCTET_STRING || ASN1_STRING_length(t->value.octet_string) != SECRET_LEN)
-		return not_ours(err, "it holds another kind of secret");
+		return not_ours(err, N_("it holds another kind of secret"));
 	secret = ASN1_STRING_get0_data(t->value.octet_string);
 	if (secret[0] != SECRET_VERSION) {
 		rc = vmc_fail(err, VMC_ENOTSUP, "the backup has the version %u, this vmcrypt reads %u", secret[0],
@@ -222,7 +224,7 @@ static int read_bags(STACK_OF(PKCS12_SAFEBAG) *bags, struct backup *b, struct vm
 	int rc;
 
 	if (sk_PKCS12_SAFEBAG_num(bags) != 1)
-		return not_ours(err, "it does not hold one secret, and nothing else");
+		return not_ours(err, N_("it does not hold one secret, and nothing else"));
 	rc = read_name(bag, b, err);
 	if (!rc)
 		rc = read_secret(bag, b, err);
@@ -240,7 +242,7 @@ int backup_parse_bags(const uint8_t *der, size_t len, struct backup *b, struct v
 	memset(b, 0, sizeof(*b));
 	bags = len <= BACKUP_SIZE_MAX ? (void *)ASN1_item_d2i(NULL, &p, (long)len, ASN1_ITEM_rptr(PKCS12_SAFEBAGS)) :
 					NULL;
-	rc = bags ? read_bags(bags, b, err) : not_ours(err, "its contents cannot be read");
+	rc = bags ? read_bags(bags, b, err) : not_ours(err, N_("its contents cannot be read"));
 	bags_free(bags);
 	ERR_clear_error();
 	return rc;
@@ -301,9 +303,9 @@ static int decrypt(PKCS7 *safe, const char *password, int iterations_max, struct
 	if (!PKCS7_type_is_encrypted(safe) || !safe->d.encrypted || !safe->d.encrypted->enc_data ||
 	    !safe->d.encrypted->enc_data->enc_data ||
 	    !pbes2_ok(safe->d.encrypted->enc_data->algorithm, iterations_max))
-		return not_ours(err, "it is not encrypted with AES-256 under a password");
+		return not_ours(err, N_("it is not encrypted with AES-256 under a password"));
 	bags = PKCS12_unpack_p7encdata(safe, password, -1);
-	rc = bags ? read_bags(bags, b, err) : not_ours(err, "its contents cannot be read");
+	rc = bags ? read_bags(bags, b, err) : not_ours(err, N_("its contents cannot be read"));
 	bags_free(bags);
 	return rc;
 }
@@ -315,7 +317,7 @@ static int read_pkcs12(PKCS12 *p, const char *password, int iterations_max, stru
 	int rc;
 
 	if (!PKCS12_mac_present(p) || !mac_ok(p, iterations_max))
-		return not_ours(err, "it is not authenticated as such backups are");
+		return not_ours(err, N_("it is not authenticated as such backups are"));
 	if (!PKCS12_verify_mac(p, password, -1)) {
 		rc = vmc_fail(err, VMC_EAUTH, "the password is wrong, or the backup was altered");
 		vmc_hint(err, "try the password again; another copy of the file may be whole");
@@ -325,7 +327,7 @@ static int read_pkcs12(PKCS12 *p, const char *password, int iterations_max, stru
 	if (sk_PKCS7_num(safes) == 1)
 		rc = decrypt(sk_PKCS7_value(safes, 0), password, iterations_max, b, err);
 	else
-		rc = not_ours(err, "it does not hold one secret, and nothing else");
+		rc = not_ours(err, N_("it does not hold one secret, and nothing else"));
 	sk_PKCS7_pop_free(safes, PKCS7_free);
 	return rc;
 }
@@ -340,7 +342,7 @@ int backup_parse(const uint8_t *der, size_t len, const char *password, int itera
 	memset(b, 0, sizeof(*b));
 	p = len <= BACKUP_SIZE_MAX ? d2i_PKCS12(NULL, &at, (long)len) : NULL;
 	if (!p || at != der + len)
-		rc = not_ours(err, "it is not PKCS#12");
+		rc = not_ours(err, N_("it is not PKCS#12"));
 	else
 		rc = read_pkcs12(p, password, iterations_max, b, err);
 	PKCS12_free(p);

@@ -2,6 +2,7 @@
 /* Counters in the TPM's own memory, see counter.h. */
 #include "counter.h"
 
+#include "../../lib/i18n.h"
 #include "session.h"
 
 #define COUNTER_SIZE	8
@@ -31,12 +32,12 @@ static int find(struct tpm *t, uint32_t index, ESYS_TR *nv, struct vmc_error *er
 	if (no_such_handle(rc))
 		return 1;
 	if (rc)
-		return tpm_fail(t, rc, "find its counter", err);
+		return tpm_fail(t, rc, N_("find its counter"), err);
 	session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_NV_ReadPublic(t->esys, *nv, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, &pub, NULL);
 	if (rc) {
 		Esys_TR_Close(t->esys, nv);
-		return tpm_fail(t, rc, "describe its counter", err);
+		return tpm_fail(t, rc, N_("describe its counter"), err);
 	}
 	attributes = pub->nvPublic.attributes;
 	Esys_Free(pub);
@@ -70,7 +71,7 @@ static int define(struct tpm *t, uint32_t index, struct vmc_error *err)
 	session_set(t, 0);
 	rc = Esys_NV_DefineSpace(t->esys, ESYS_TR_RH_OWNER, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, &none, &pub, &nv);
 	if (rc)
-		return tpm_fail(t, rc, "make a counter", err);
+		return tpm_fail(t, rc, N_("make a counter"), err);
 	Esys_TR_Close(t->esys, &nv);
 	return 0;
 }
@@ -112,7 +113,7 @@ int counter_read(struct tpm *t, uint32_t index, uint64_t *value, struct vmc_erro
 	rc = Esys_NV_Read(t->esys, nv, nv, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, COUNTER_SIZE, 0, &data);
 	Esys_TR_Close(t->esys, &nv);
 	if (rc)
-		return tpm_fail(t, rc, "read its counter", err);
+		return tpm_fail(t, rc, N_("read its counter"), err);
 	*value = 0;
 	for (UINT16 i = 0; i < data->size && i < COUNTER_SIZE; i++)
 		*value = *value << 8 | data->buffer[i];
@@ -132,7 +133,7 @@ int counter_increment(struct tpm *t, uint32_t index, uint64_t *value, struct vmc
 	session_set(t, 0);
 	rc = Esys_NV_Increment(t->esys, nv, nv, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE);
 	Esys_TR_Close(t->esys, &nv);
-	return rc ? tpm_fail(t, rc, "count", err) : counter_read(t, index, value, err);
+	return rc ? tpm_fail(t, rc, N_("count"), err) : counter_read(t, index, value, err);
 }
 
 int counter_remove(struct tpm *t, uint32_t index, struct vmc_error *err)
@@ -148,5 +149,5 @@ int counter_remove(struct tpm *t, uint32_t index, struct vmc_error *err)
 		return r;
 	session_set(t, 0);
 	rc = Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE);
-	return rc ? tpm_fail(t, rc, "remove its counter", err) : 0;
+	return rc ? tpm_fail(t, rc, N_("remove its counter"), err) : 0;
 }

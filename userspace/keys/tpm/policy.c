@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../lib/fs.h"
+#include "../../lib/i18n.h"
 #include "../../lib/util.h"
 #include "pcrsig.h"
 #include "session.h"
@@ -120,7 +121,7 @@ int policy_read_pcrs(struct tpm *t, TPMI_ALG_HASH bank, uint32_t pcrs, TPM2B_DIG
 		uint32_t mask;
 
 		if (rc)
-			return tpm_fail(t, rc, "read its PCRs", err);
+			return tpm_fail(t, rc, N_("read its PCRs"), err);
 		mask = selected(got, bank) & pcrs;
 		for (UINT32 i = 0; i < values->count && *n < POLICY_PCRS; i++)
 			digests[(*n)++] = values->digests[i];
@@ -143,7 +144,7 @@ static int add_pcrs(struct tpm *t, ESYS_TR s, TPMI_ALG_HASH bank, uint32_t pcrs,
 
 	session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_PolicyPCR(t->esys, s, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &sel);
-	return rc ? tpm_fail(t, rc, "tie a policy to PCRs", err) : 0;
+	return rc ? tpm_fail(t, rc, N_("tie a policy to PCRs"), err) : 0;
 }
 
 static int digest_of(struct tpm *t, ESYS_TR s, TPM2B_DIGEST *digest, struct vmc_error *err)
@@ -154,7 +155,7 @@ static int digest_of(struct tpm *t, ESYS_TR s, TPM2B_DIGEST *digest, struct vmc_
 	session_set(t, TPMA_SESSION_ENCRYPT);	/* and so nobody can give us another digest to seal to */
 	rc = Esys_PolicyGetDigest(t->esys, s, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, &d);
 	if (rc)
-		return tpm_fail(t, rc, "tell the digest of a policy", err);
+		return tpm_fail(t, rc, N_("tell the digest of a policy"), err);
 	*digest = *d;
 	Esys_Free(d);
 	return 0;
@@ -174,11 +175,11 @@ static int load_signer(struct tpm *t, const struct seal_policy *p, ESYS_TR *key,
 	session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_LoadExternal(t->esys, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &pub, ESYS_TR_RH_OWNER, key);
 	if (rc)
-		return tpm_fail(t, rc, "load the key that signs PCR policies", err);
+		return tpm_fail(t, rc, N_("load the key that signs PCR policies"), err);
 	rc = Esys_TR_GetName(t->esys, *key, &n);
 	if (rc) {
 		Esys_FlushContext(t->esys, *key);
-		return tpm_fail(t, rc, "name the key that signs PCR policies", err);
+		return tpm_fail(t, rc, N_("name the key that signs PCR policies"), err);
 	}
 	*name = *n;
 	Esys_Free(n);
@@ -193,7 +194,7 @@ static int authorize(struct tpm *t, ESYS_TR s, const TPM2B_DIGEST *approved, con
 
 	session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_PolicyAuthorize(t->esys, s, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, approved, &no_ref, signer, ticket);
-	return rc ? tpm_fail(t, rc, "approve of a policy", err) : 0;
+	return rc ? tpm_fail(t, rc, N_("approve of a policy"), err) : 0;
 }
 
 /* In a trial session nothing has to be signed yet. */
@@ -237,7 +238,7 @@ static int add_epoch(struct tpm *t, ESYS_TR s, const struct seal_policy *p, stru
 	if (!rc)
 		return 0;
 	if (!is_refusal(rc))
-		return tpm_fail(t, rc, "tie a policy to its counter", err);
+		return tpm_fail(t, rc, N_("tie a policy to its counter"), err);
 	vmc_fail(err, VMC_EREPLAY, "what is to be unsealed is out of date: the TPM at '%s' has been told to forget it since",
 		 t->name);
 	vmc_hint(err, "an old state folder was put back: vmcrypt host persistence reseal takes the keys from their providers anew");
@@ -257,7 +258,7 @@ static int add_resets(struct tpm *t, ESYS_TR s, const struct seal_policy *p, str
 	if (!rc)
 		return 0;
 	if (!is_refusal(rc))
-		return tpm_fail(t, rc, "tie a policy to its count of starts", err);
+		return tpm_fail(t, rc, N_("tie a policy to its count of starts"), err);
 	vmc_fail(err, VMC_ETPMPOLICY, "this host was started more often than the suspended seal allows");
 	vmc_hint(err, "vmcrypt host persistence reseal");
 	return VMC_ETPMPOLICY;
@@ -337,7 +338,7 @@ static int restart(struct tpm *t, ESYS_TR s, struct vmc_error *err)
 
 	session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_PolicyRestart(t->esys, s, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE);
-	return rc ? tpm_fail(t, rc, "start a policy anew", err) : 0;
+	return rc ? tpm_fail(t, rc, N_("start a policy anew"), err) : 0;
 }
 
 /* The signature for what is in the PCRs now; @s then holds that policy. NULL with code 0: there is none. */
@@ -393,7 +394,7 @@ static int verify(struct tpm *t, ESYS_TR key, const struct pcrsig *sig, TPMT_TK_
 	if (!rc)
 		return 0;
 	if ((rc & 0xfff & ~(TPM2_RC_N_MASK | TPM2_RC_P)) != TPM2_RC_SIGNATURE)
-		return tpm_fail(t, rc, "verify the signature of a PCR policy", err);
+		return tpm_fail(t, rc, N_("verify the signature of a PCR policy"), err);
 	vmc_fail(err, VMC_EAUTH, "the signature of the PCR policy for what this host booted is not right");
 	vmc_hint(err, "have it signed anew with the key of [tpm] public_key");
 	return VMC_EAUTH;

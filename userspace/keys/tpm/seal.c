@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../lib/i18n.h"
 #include "session.h"
 #include "srk.h"
 
@@ -37,7 +38,7 @@ static int create(struct tpm *t, const TPM2B_DIGEST *policy, const uint8_t *secr
 			 &priv, &pub, NULL, NULL, NULL);
 	OPENSSL_cleanse(&in, sizeof(in));
 	if (rc)
-		return tpm_fail(t, rc, "seal a secret", err);
+		return tpm_fail(t, rc, N_("seal a secret"), err);
 	b->priv = *priv;
 	b->pub = *pub;
 	Esys_Free(priv);
@@ -135,7 +136,7 @@ static int load(struct tpm *t, const struct blob *b, ESYS_TR *object, struct vmc
 	if (!rc)
 		return 0;
 	if ((rc & 0xffff & ~(TPM2_RC_N_MASK | TPM2_RC_P)) != TPM2_RC_INTEGRITY)
-		return tpm_fail(t, rc, "load what was sealed", err);
+		return tpm_fail(t, rc, N_("load what was sealed"), err);
 	vmc_fail(err, VMC_EAUTH, "what is to be unsealed was altered: the TPM at '%s' did not make it like that", t->name);
 	vmc_hint(err, "bring the state folder back from a backup of this host; or vmcrypt host persistence reseal takes the keys from their providers anew");
 	return VMC_EAUTH;
@@ -150,7 +151,7 @@ static int unseal(struct tpm *t, const struct blob *b, ESYS_TR object, ESYS_TR p
 
 	rc = Esys_Unseal(t->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data);
 	if (rc)
-		return is_policy_refusal(rc) ? refused(t, b, err) : tpm_fail(t, rc, "unseal a secret", err);
+		return is_policy_refusal(rc) ? refused(t, b, err) : tpm_fail(t, rc, N_("unseal a secret"), err);
 	scrub(t);
 	if (data->size > SEAL_MAX || !data->size) {
 		code = vmc_fail(err, VMC_EINVAL, "what was sealed is of %u bytes", data->size);

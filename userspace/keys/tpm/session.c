@@ -2,6 +2,8 @@
 /* Salted sessions, see session.h. */
 #include "session.h"
 
+#include "../../lib/i18n.h"
+
 static const TPMT_SYM_DEF aes = {
 	.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB,
 };
@@ -15,7 +17,7 @@ static int start(struct tpm *t, TPM2_SE kind, TPMA_SESSION what, ESYS_TR *s, str
 
 	if (rc) {
 		*s = ESYS_TR_NONE;
-		return tpm_fail(t, rc, "open a session", err);
+		return tpm_fail(t, rc, N_("open a session"), err);
 	}
 	Esys_TRSess_SetAttributes(t->esys, *s, TPMA_SESSION_CONTINUESESSION | what, ALL_USES);
 	return 0;

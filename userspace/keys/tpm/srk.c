@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../lib/fs.h"
+#include "../../lib/i18n.h"
 #include "../../lib/util.h"
 #include "session.h"
 
@@ -51,7 +52,7 @@ static int make_primary(struct tpm *t, ESYS_TR hierarchy, ESYS_TR *key, struct v
 	if (!rc)
 		return 0;
 	*key = ESYS_TR_NONE;
-	return tpm_fail(t, rc, "make its storage root key", err);
+	return tpm_fail(t, rc, N_("make its storage root key"), err);
 }
 
 static int name_of(struct tpm *t, ESYS_TR key, TPM2B_NAME *name, struct vmc_error *err)
@@ -60,7 +61,7 @@ static int name_of(struct tpm *t, ESYS_TR key, TPM2B_NAME *name, struct vmc_erro
 	TSS2_RC rc = Esys_TR_GetName(t->esys, key, &n);
 
 	if (rc)
-		return tpm_fail(t, rc, "name a key", err);
+		return tpm_fail(t, rc, N_("name a key"), err);
 	*name = *n;
 	Esys_Free(n);
 	return 0;

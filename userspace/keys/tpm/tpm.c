@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../lib/i18n.h"
 #include "../../lib/util.h"
 #include "link.h"
 #include "session.h"
@@ -56,7 +57,7 @@ static int capability(struct tpm *t, UINT32 first, UINT32 n, TPMS_CAPABILITY_DAT
 	TSS2_RC rc = Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 					TPM2_CAP_TPM_PROPERTIES, first, n, NULL, data);
 
-	return rc ? tpm_fail(t, rc, "tell about itself", err) : 0;
+	return rc ? tpm_fail(t, rc, N_("tell about itself"), err) : 0;
 }
 
 static void take_fact(struct tpm_facts *f, const TPMS_TAGGED_PROPERTY *p)
@@ -119,7 +120,7 @@ int tpm_clock(struct tpm *t, struct tpm_clock *c, struct vmc_error *err)
 		session_set(t, TPMA_SESSION_AUDIT);
 	rc = Esys_ReadClock(t->esys, t->hmac, ESYS_TR_NONE, ESYS_TR_NONE, &now);
 	if (rc)
-		return tpm_fail(t, rc, "tell the time", err);
+		return tpm_fail(t, rc, N_("tell the time"), err);
 	*c = (struct tpm_clock){
 		.ms = now->clockInfo.clock, .resets = now->clockInfo.resetCount,
 		.restarts = now->clockInfo.restartCount, .safe = now->clockInfo.safe,
