@@ -153,6 +153,15 @@ called "vm unlock sends" 'org.vmcrypt1.Manager.UnlockVMs as {web1 clash }'
 run vm recrypt --shallow web1 clash --provider kms1
 expect "vm recrypt --shallow" 6 '1 of 2 VMs under a new key encryption key*' '*'
 called "vm recrypt --shallow sends" 'org.vmcrypt1.Manager.RecryptShallow asa{sv} {web1 clash } {provider kms1  }'
+run vm recrypt --shallow --all --add-provider nkp
+expect "vm recrypt --add-provider" 6 '1 of 2 VMs opened by the provider, too*' '*'
+called "vm recrypt --add-provider sends" 'org.vmcrypt1.Manager.RecryptShallow asa{sv} {} {add_provider nkp  }'
+run vm recrypt --shallow --all --remove-provider nkp
+called "vm recrypt --remove-provider sends" 'org.vmcrypt1.Manager.RecryptShallow asa{sv} {} {remove_provider nkp  }'
+run vm recrypt --shallow --all --remove-provider nkp --provider kms1
+expect "one of them" 1 '' '*one of them*'
+run vm recrypt --deep web1 --add-provider nkp
+expect "a second key is for --shallow" 1 '' '*go with --shallow*'
 both "vm recrypt --deep" "VM 'web1': home volume and all disks written anew*" vm recrypt --deep web1
 run vm recrypt --deep web1 --disk root
 expect "vm recrypt --deep --disk" 0 "VM 'web1': disk 'root' written anew*" ''

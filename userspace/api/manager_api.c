@@ -141,10 +141,17 @@ static int run_forecast(struct call *c, struct backend *b, struct vmc_error *err
 
 static int run_recrypt_shallow(struct call *c, struct backend *b, struct vmc_error *err)
 {
+	const char *const *vms = (const char *const *)c->list;
+	const struct call_options *with = &c->o;
 	json_t *o = NULL;
-	int rc = vmm_recrypt_shallow(b->m, (const char *const *)c->list, c->n_list, c->o.provider,
-				     c->progress, &o, err);
+	int rc;
 
+	if (!!with->provider + !!with->add_provider + !!with->remove_provider > 1)
+		return vmc_fail(err, VMC_EINVAL, "provider, add_provider and remove_provider exclude each other");
+	rc = with->add_provider ? vmm_add_provider(b->m, vms, c->n_list, with->add_provider, c->progress, &o, err) :
+	     with->remove_provider ?
+	     vmm_remove_provider(b->m, vms, c->n_list, with->remove_provider, c->progress, &o, err) :
+	     vmm_recrypt_shallow(b->m, vms, c->n_list, with->provider, c->progress, &o, err);
 	return rc ? rc : call_answer_json(c, o, err);
 }
 
@@ -349,7 +356,9 @@ static const struct option_spec create_vm_options[] = {
 };
 
 static const struct option_spec register_vm_options[] = { OPTION(from_headers, 'b'), OPTIONS_END };
-static const struct option_spec recrypt_options[] = { OPTION(provider, 's'), OPTIONS_END };
+static const struct option_spec recrypt_options[] = {
+	OPTION(provider, 's'), OPTION(add_provider, 's'), OPTION(remove_provider, 's'), OPTIONS_END
+};
 static const struct option_spec remove_key_options[] = {
 	OPTION(destroy, 'b'), OPTION(force, 'b'), OPTIONS_END
 };

@@ -13,7 +13,7 @@
 /* All options that any method takes; a string that was not given is NULL, and points into the message otherwise. */
 struct call_options {
 	const char *uuid, *provider, *path, *format, *dm_flags, *key_id, *vm, *type;
-	const char *key, *actor, *anchor;
+	const char *key, *actor, *anchor, *add_provider, *remove_provider;
 	uint64_t home_size, size, rate, after, since, limit;
 	bool from_headers, keep_source, destroy, force, insecure_no_tpm, remove_all, new_tpm;
 };

@@ -50,6 +50,10 @@ enum opt_type {
 	  "existing folder that gets the bundle NAME.vmcrypt and the volumes") \
 	X(PROVIDER, "provider", TYPE_TEXT, "PROVIDER", \
 	  "key provider to make the keys on (default: the default provider)") \
+	X(ADD_PROVIDER, "add-provider", TYPE_TEXT, "PROVIDER", \
+	  "let this provider open the VMs beside the one they have") \
+	X(REMOVE_PROVIDER, "remove-provider", TYPE_TEXT, "PROVIDER", \
+	  "of the two providers that open the VMs, take this one out") \
 	X(UUID, "uuid", TYPE_TEXT, "UUID", \
 	  "id of the VM, for instance libvirt's (default: a new one)") \
 	X(HOME_SIZE, "home-size", TYPE_SIZE, "SIZE", \

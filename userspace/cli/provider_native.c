@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,9 +42,11 @@ int verb_provider_add_native(struct cli *c)
 /* The folder of a new file is synced too: the provider is counted as backed up from here on. */
 static int sync_folder(const char *path, struct vmc_error *err)
 {
-	VMC_CLEANUP(free_string) char *copy = strdup(path);
-	int r = 0, fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	char copy[PATH_MAX];
+	int r = 0, fd;
 
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd))
 		r = vmc_fail_errno(err, errno, "cannot sync the folder of '%s'", path);
 	if (fd >= 0)

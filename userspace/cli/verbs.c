@@ -125,9 +125,11 @@ const struct verb verbs[] = {
 	{ "vm lock VM", O(NOW), 0, N_("take the keys of a VM from this host until it is unlocked"),
 	  N_("The VM is powered off first, or with --now suspended: its data is safe, and its guest waits. "
 	  "Nothing but 'vm unlock' ends that."), verb_vm_lock },
-	{ "vm recrypt [VM...]", O(SHALLOW) | O(DEEP) | O(ALL) | O(PROVIDER) | O(DISK), 0,
+	{ "vm recrypt [VM...]", O(SHALLOW) | O(DEEP) | O(ALL) | O(PROVIDER) | O(ADD_PROVIDER) |
+	  O(REMOVE_PROVIDER) | O(DISK), 0,
 	  N_("change keys: --shallow the key encryption key, --deep the data key too"),
-	  N_("--shallow takes VMs or --all, and --provider to move them to another one. --deep takes "
+	  N_("--shallow takes VMs or --all, and --provider to move them to another one, or --add-provider to "
+	  "have two of them, either of which opens the VMs, until --remove-provider. --deep takes "
 	  "one VM, which is off, and --disk. Both can be stopped and resume. Copies of old headers "
 	  "open with the old key until that is destroyed; only --deep changes what encrypts the data."),
 	  verb_vm_recrypt },

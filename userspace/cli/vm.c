@@ -335,6 +335,8 @@ static int many_vms(struct cli *c, const char *member, bool recrypt, const char 
 	if (recrypt) {
 		options_begin(m, &r);
 		options_string(m, &r, "provider", cli_value(c, OPT_PROVIDER));
+		options_string(m, &r, "add_provider", cli_value(c, OPT_ADD_PROVIDER));
+		options_string(m, &r, "remove_provider", cli_value(c, OPT_REMOVE_PROVIDER));
 		options_end(m, &r);
 	}
 	if (r < 0) {
@@ -391,6 +393,8 @@ static int recrypt_deep(struct cli *c)
 			 c->operands[0], cli_value(c, OPT_PROVIDER));
 		return VMC_EINVAL;
 	}
+	if (args_has(&c->args, OPT_ADD_PROVIDER) || args_has(&c->args, OPT_REMOVE_PROVIDER))
+		return vmc_fail(&c->err, VMC_EINVAL, "--add-provider and --remove-provider go with --shallow");
 	c->bytes = true;
 	r = bus_vm_path(c, c->operands[0], &path);
 	if (!r)
@@ -422,6 +426,13 @@ int verb_vm_recrypt(struct cli *c)
 		return recrypt_deep(c);
 	if (args_has(&c->args, OPT_DISK))
 		return vmc_fail(&c->err, VMC_EINVAL, "--shallow is for whole VMs; --disk goes with --deep");
+	if (args_has(&c->args, OPT_PROVIDER) + args_has(&c->args, OPT_ADD_PROVIDER) +
+	    args_has(&c->args, OPT_REMOVE_PROVIDER) > 1)
+		return vmc_fail(&c->err, VMC_EINVAL, "--provider, --add-provider and --remove-provider: one of them");
 	r = check_vms(c);
-	return r ? r : many_vms(c, "RecryptShallow", true, N_("under a new key encryption key"));
+	if (r)
+		return r;
+	return many_vms(c, "RecryptShallow", true, args_has(&c->args, OPT_ADD_PROVIDER) ? N_("opened by the provider, too") :
+			args_has(&c->args, OPT_REMOVE_PROVIDER) ? N_("no longer opened by the provider") :
+			N_("under a new key encryption key"));
 }

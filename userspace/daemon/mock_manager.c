@@ -390,6 +390,18 @@ int vmm_recrypt_shallow(struct vmm *m, const char *const *vms, size_t n, const c
 	return 0;
 }
 
+int vmm_add_provider(struct vmm *m, const char *const *vms, size_t n, const char *provider, struct progress *p,
+		     json_t **out, struct vmc_error *err)
+{
+	return vmm_recrypt_shallow(m, vms, n, provider, p, out, err);
+}
+
+int vmm_remove_provider(struct vmm *m, const char *const *vms, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err)
+{
+	return vmm_recrypt_shallow(m, vms, n, provider, p, out, err);
+}
+
 int vmm_recrypt_deep(struct vmm *m, const char *vm, const char *disk, struct progress *p, struct vmc_error *err)
 {
 	(void)vm, (void)disk;

@@ -12,6 +12,13 @@
 #define LUKS_SECTOR_SIZE	4096
 
 /* What the token says. JSON: type "vmcrypt", keyslots [], version 1, vm, volume, kek, wrapped (base64), kcv (hex), generation. */
+/* The DEK under one KEK. */
+struct key_wrap {
+	char kek_id[VMK_KEK_ID_MAX + 1];	/* provider/key-id; "" none */
+	uint8_t wrapped[VMK_WRAPPED_LEN];
+	uint8_t kcv[VMK_KCV_LEN];
+};
+
 struct luks_token {
 	vmc_uuid vm;
 	char volume[VMK_VOLUME_MAX + 1];
@@ -19,6 +26,7 @@ struct luks_token {
 	uint8_t wrapped[VMK_WRAPPED_LEN];
 	uint8_t kcv[VMK_KCV_LEN];
 	uint64_t generation;			/* grows with every rewrap */
+	struct key_wrap second;			/* of another provider; opens as well */
 };
 
 struct luks_header {

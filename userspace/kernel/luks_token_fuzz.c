@@ -23,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    strcmp(t.volume, again.volume) || strcmp(t.kek_id, again.kek_id) ||
 		    memcmp(t.wrapped, again.wrapped, sizeof(t.wrapped)) ||
 		    memcmp(t.kcv, again.kcv, sizeof(t.kcv)) ||
+		    strcmp(t.second.kek_id, again.second.kek_id) ||
+		    memcmp(t.second.wrapped, again.second.wrapped, sizeof(t.second.wrapped)) ||
+		    memcmp(t.second.kcv, again.second.kcv, sizeof(t.second.kcv)) ||
 		    !vmc_uuid_equal(&t.vm, &again.vm) || t.generation != again.generation)
 			abort();
 		free(json);

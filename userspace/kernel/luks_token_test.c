@@ -39,6 +39,43 @@ static void both_ways(void **state)
 	free(json);
 }
 
+/* A second key makes it version 2, and is as strictly read as the first. */
+static void second_key_both_ways(void **state)
+{
+	struct luks_token t = sample(), got;
+	struct vmc_error e = VMC_ERROR_INIT;
+	char *json, *at;
+
+	(void)state;
+	snprintf(t.second.kek_id, sizeof(t.second.kek_id), "site/7");
+	memset(t.second.wrapped, 0x55, sizeof(t.second.wrapped));
+	memset(t.second.kcv, 0xaa, sizeof(t.second.kcv));
+	json = luks_token_format(&t);
+	assert_contains(json, "\"version\":2,");
+	assert_ok(luks_token_parse(json, &got, &e), &e);
+	assert_string_equal(got.kek_id, t.kek_id);
+	assert_string_equal(got.second.kek_id, "site/7");
+	assert_memory_equal(got.second.wrapped, t.second.wrapped, sizeof(t.second.wrapped));
+	assert_memory_equal(got.second.kcv, t.second.kcv, sizeof(t.second.kcv));
+	at = strstr(json, "site/7");
+	memcpy(at, "site7/", 6);
+	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);
+	memcpy(at, "site/7", 6);
+	at = strstr(json, "\"version\":2") + strlen("\"version\":");
+	*at = '1';
+	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);
+	*at = '2';
+	at = strstr(strstr(json, "\"second\""), "\"kcv\"");
+	at[1] = 'K';
+	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);
+	assert_contains(e.text, "Kcv");
+	free(json);
+	snprintf(t.second.kek_id, sizeof(t.second.kek_id), "%s", t.kek_id);
+	json = luks_token_format(&t);
+	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);
+	free(json);
+}
+
 /* The format is a promise to older and newer programs: it must not drift. */
 static void format_is_fixed(void **state)
 {
@@ -117,8 +154,9 @@ static void other_versions_are_refused_whole(void **state)
 	struct vmc_error e = VMC_ERROR_INIT;
 
 	(void)state;
-	assert_code(with("version", "2", &e), VMC_ENOTSUP, &e);
-	assert_contains(e.text, "version 2");
+	assert_code(with("version", "3", &e), VMC_ENOTSUP, &e);
+	assert_contains(e.text, "version 3");
+	assert_code(with("version", "2", &e), VMC_EINVAL, &e);	/* that has a second key */
 	assert_code(with("version", "0", &e), VMC_ENOTSUP, &e);
 	assert_code(with("version", "-1", &e), VMC_ENOTSUP, &e);
 	assert_code(with("version", "1.0", &e), VMC_EINVAL, &e);
@@ -171,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_ways),
+		cmocka_unit_test(second_key_both_ways),
 		cmocka_unit_test(format_is_fixed),
 		cmocka_unit_test(longest_names_fit),
 		cmocka_unit_test(each_member_is_needed),

@@ -11,6 +11,7 @@
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
 #include "../lib/message.h"
+#include "wrap.h"
 
 #define FORMAT_NAME "vmcrypt-bundle"
 
@@ -163,11 +164,39 @@ static int parse_flags(const json_t *o, uint32_t *flags, struct vmc_error *err)
 	return r ? r : dm_flags_parse(csv, flags, err);
 }
 
+static int parse_wrap(const json_t *o, struct key_wrap *w, struct vmc_error *err)
+{
+	int r = get_string(o, "kek", w->kek_id, sizeof(w->kek_id), err);
+
+	if (!r && !kek_id_ok(w->kek_id))
+		r = bad(err, N_("a volume's key is not of the form provider/key-id"));
+	if (!r)
+		r = get_hex(o, "kcv", w->kcv, VMK_KCV_LEN, err);
+	return r ? r : get_wrapped(o, w->wrapped, err);
+}
+
+static int parse_second(const json_t *o, struct bundle_volume *v, struct vmc_error *err)
+{
+	static const char *const keys[] = { "kek", "kcv", "wrapped" };
+	const json_t *second = json_object_get(o, "second");
+	int r;
+
+	if (!second)
+		return 0;
+	if (!json_is_object(second) || !only_keys(second, keys, ARRAY_SIZE(keys)))
+		return bad(err, N_("a volume's second key has unknown fields"));
+	r = parse_wrap(second, &v->second, err);
+	if (!r && !strcmp(v->second.kek_id, v->kek_id))
+		r = bad(err, N_("a volume's second key is its first one"));
+	return r;
+}
+
 int bundle_volume_parse(const json_t *o, struct bundle_volume *v, struct vmc_error *err)
 {
 	static const char *const keys[] = {
-		"name", "path", "luks_uuid", "kek", "kcv", "wrapped", "generation", "dm_flags",
+		"name", "path", "luks_uuid", "kek", "kcv", "wrapped", "generation", "dm_flags", "second",
 	};
+	struct key_wrap first = { .kek_id = "" };
 	vmc_uuid uuid;
 	int r;
 
@@ -185,13 +214,13 @@ int bundle_volume_parse(const json_t *o, struct bundle_volume *v, struct vmc_err
 	if (!r)
 		vmc_uuid_format(&uuid, v->luks_uuid);
 	if (!r)
-		r = get_string(o, "kek", v->kek_id, sizeof(v->kek_id), err);
-	if (!r && !kek_id_ok(v->kek_id))
-		r = bad(err, N_("a volume's key is not of the form provider/key-id"));
-	if (!r)
-		r = get_hex(o, "kcv", v->kcv, VMK_KCV_LEN, err);
-	if (!r)
-		r = get_wrapped(o, v->wrapped, err);
+		r = parse_wrap(o, &first, err);
+	if (!r) {
+		memset(&v->second, 0, sizeof(v->second));
+		v->swapped = false;
+		wrap_set_first(v, &first);
+		r = parse_second(o, v, err);
+	}
 	if (!r)
 		r = get_u64(o, "generation", &v->generation, err);
 	return r ? r : parse_flags(o, &v->flags, err);
@@ -229,12 +258,23 @@ static int parse_version(const json_t *o, struct vmc_error *err)
 
 	if (!json_is_string(format) || strcmp(json_string_value(format), FORMAT_NAME))
 		return bad(err, "this is no " FORMAT_NAME " file");
-	if (!json_is_integer(version) || json_integer_value(version) != BUNDLE_VERSION) {
-		vmc_fail(err, VMC_ENOTSUP, "bundle: format version is not %d", BUNDLE_VERSION);
+	if (!json_is_integer(version) || json_integer_value(version) < BUNDLE_VERSION ||
+	    json_integer_value(version) > BUNDLE_VERSION_2) {
+		vmc_fail(err, VMC_ENOTSUP, "bundle: format version is not %d or %d", BUNDLE_VERSION,
+			 BUNDLE_VERSION_2);
 		vmc_hint(err, "Use the release of vmcrypt that wrote it, or a newer one");
 		return VMC_ENOTSUP;
 	}
 	return 0;
+}
+
+/* Who knows one wrap only must not read a bundle with two: he would write it back with one. */
+static int version_of(const struct bundle *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->v[i].second.kek_id[0])
+			return BUNDLE_VERSION_2;
+	return BUNDLE_VERSION;
 }
 
 static int parse_object(const json_t *o, struct bundle *b, struct vmc_error *err)
@@ -263,6 +303,8 @@ static int parse_object(const json_t *o, struct bundle *b, struct vmc_error *err
 		r = get_u64(o, "serial", &b->serial, err);
 	if (!r)
 		r = parse_volumes(json_object_get(o, "volumes"), b, err);
+	if (!r && json_integer_value(json_object_get(o, "version")) != version_of(b))
+		r = bad(err, N_("the version does not go with the number of the keys"));
 	if (!r)
 		r = get_hex(o, "mac", b->mac, VMK_MAC_LEN, err);
 	b->has_mac = !r;
@@ -288,17 +330,35 @@ int bundle_parse(const char *data, size_t len, struct bundle *b, struct vmc_erro
 	return r;
 }
 
+static json_t *wrap_json(const struct key_wrap *w)
+{
+	char kcv[2 * VMK_KCV_LEN + 1], wrapped[VMK_WRAPPED_LEN * 2];
+
+	vmc_hex_encode(w->kcv, VMK_KCV_LEN, kcv);
+	vmc_base64_encode(w->wrapped, VMK_WRAPPED_LEN, wrapped);
+	return json_pack("{s:s, s:s, s:s}", "kek", w->kek_id, "kcv", kcv, "wrapped", wrapped);
+}
+
 json_t *bundle_volume_json(const struct bundle_volume *v)
 {
-	char kcv[2 * VMK_KCV_LEN + 1], wrapped[VMK_WRAPPED_LEN * 2], csv[256];
+	struct key_wrap first, second;
+	json_t *o, *keys;
+	char csv[256];
+	int failed;
 
-	vmc_hex_encode(v->kcv, VMK_KCV_LEN, kcv);
-	vmc_base64_encode(v->wrapped, VMK_WRAPPED_LEN, wrapped);
+	wrap_in_order(v, &first, &second);
+	keys = wrap_json(&first);
 	dm_flags_format(v->flags, csv, sizeof(csv));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s}", "name", v->name, "path", v->path,
-			 "luks_uuid", v->luks_uuid, "kek", v->kek_id, "kcv", kcv,
-			 "wrapped", wrapped, "generation", (json_int_t)v->generation,
-			 "dm_flags", csv);
+	o = json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", v->name, "path", v->path, "luks_uuid", v->luks_uuid,
+		      "generation", (json_int_t)v->generation, "dm_flags", csv);
+	failed = json_object_update(o, keys);
+	if (second.kek_id[0])
+		failed |= json_object_set_new(o, "second", wrap_json(&second));
+	json_decref(keys);
+	if (!failed)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
 static json_t *bundle_json(const struct bundle *b)
@@ -314,7 +374,7 @@ static json_t *bundle_json(const struct bundle *b)
 		}
 	vmc_uuid_format(&b->id, id);
 	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:o}", "format", FORMAT_NAME,
-			 "version", BUNDLE_VERSION, "id", id, "name", b->name,
+			 "version", version_of(b), "id", id, "name", b->name,
 			 "migration", b->migration, "serial", (json_int_t)b->serial,
 			 "volumes", volumes);
 }

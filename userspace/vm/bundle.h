@@ -15,10 +15,12 @@
 #include <stdint.h>
 
 #include "../kernel/client.h"
+#include "../kernel/luks.h"
 #include "../lib/error.h"
 #include "../lib/util.h"
 
-#define BUNDLE_VERSION		1
+#define BUNDLE_VERSION		1	/* one wrap for each volume */
+#define BUNDLE_VERSION_2	2	/* some have a "second" one */
 #define BUNDLE_SUFFIX		".vmcrypt"
 #define BUNDLE_SIZE_MAX		(1024 * 1024)
 #define BUNDLE_NAME_MAX		63
@@ -36,6 +38,12 @@ struct bundle_volume {
 	uint8_t wrapped[VMK_WRAPPED_LEN];
 	uint64_t generation;		/* grows with every rewrap; 1 at first */
 	uint32_t flags;			/* DM_* */
+	/*
+	 * The same DEK under a KEK of another provider, which opens it as well. In
+	 * memory the two may have changed places, see wrap.h; files have the first first.
+	 */
+	struct key_wrap second;
+	bool swapped;
 };
 
 struct bundle {

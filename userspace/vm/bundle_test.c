@@ -161,7 +161,8 @@ static void test_refused(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		refuse(cases[i].from, cases[i].to, VMC_EINVAL);
-	refuse("\"version\": 1", "\"version\": 2", VMC_ENOTSUP);
+	refuse("\"version\": 1", "\"version\": 3", VMC_ENOTSUP);
+	refuse("\"version\": 1", "\"version\": 2", VMC_EINVAL);
 	refuse("\"version\": 1", "\"version\": \"1\"", VMC_ENOTSUP);
 }
 

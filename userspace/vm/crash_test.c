@@ -542,6 +542,74 @@ static bool is_recrypted(struct world *w)
 	return all_generations(w, 2);
 }
 
+static int do_add_provider(struct world *w)
+{
+	json_t *out = NULL;
+	int r = vmm_add_provider(w->m, NULL, 0, "kms2", NULL, &out, &err);
+
+	json_decref(out);
+	return r;
+}
+
+static bool volume_on(const json_t *v, const char *provider)
+{
+	static const char *const keys[] = { "key", "second_key" };
+	const char *kek;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		kek = json_string_value(json_object_get(v, keys[i]));
+		if (kek && wrap_is_on(kek, provider))
+			return true;
+	}
+	return false;
+}
+
+/* How many volumes @provider opens. */
+static size_t volumes_on(struct world *w, const char *provider, size_t *n)
+{
+	json_t *vms = shown(w), *vm, *disk;
+	size_t i, j, on = 0;
+
+	*n = 0;
+	json_array_foreach(vms, i, vm) {
+		on += volume_on(json_object_get(vm, "home"), provider);
+		*n += 1 + json_array_size(json_object_get(vm, "disks"));
+		json_array_foreach(json_object_get(vm, "disks"), j, disk)
+			on += volume_on(disk, provider);
+	}
+	json_decref(vms);
+	return on;
+}
+
+static bool is_added(struct world *w)
+{
+	size_t n;
+
+	return volumes_on(w, "kms2", &n) == n;
+}
+
+static void with_two_providers(struct world *w)
+{
+	with_two(w);
+	need_ok(do_add_provider(w));
+}
+
+static int do_remove_provider(struct world *w)
+{
+	json_t *out = NULL;
+	int r = vmm_remove_provider(w->m, NULL, 0, "kms", NULL, &out, &err);
+
+	json_decref(out);
+	return r;
+}
+
+static bool is_removed(struct world *w)
+{
+	size_t n;
+
+	return !volumes_on(w, "kms", &n);
+}
+
 static int do_deep(struct world *w)
 {
 	return vmm_recrypt_deep(w->m, "db", NULL, NULL, &err);
@@ -668,6 +736,8 @@ scenario(encrypt, with_image, do_encrypt, is_encrypted)
 scenario(register, with_files, do_register, is_registered)
 scenario(rebuild, with_files, do_rebuild, is_registered)
 scenario(shallow, with_two, do_shallow, is_recrypted)
+scenario(add_provider, with_two, do_add_provider, is_added)
+scenario(remove_provider, with_two_providers, do_remove_provider, is_removed)
 scenario(deep, with_two, do_deep, is_deep)
 scenario(power, with_vm, do_power_cycle, always)
 scenario(flags, with_vm, do_flags, always)
@@ -683,6 +753,7 @@ int main(void)
 		cmocka_unit_test(test_create), cmocka_unit_test(test_disk_create),
 		cmocka_unit_test(test_encrypt), cmocka_unit_test(test_register),
 		cmocka_unit_test(test_rebuild), cmocka_unit_test(test_shallow),
+		cmocka_unit_test(test_add_provider), cmocka_unit_test(test_remove_provider),
 		cmocka_unit_test(test_deep), cmocka_unit_test(test_power), cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_lock), cmocka_unit_test(test_lock_now), cmocka_unit_test(test_unlock),
 		cmocka_unit_test(test_register_many), cmocka_unit_test(test_rebuild_many),

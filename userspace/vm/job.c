@@ -206,7 +206,7 @@ bool kek_is_used(struct vmm *m, const char *id)
 	pthread_mutex_lock(&m->lock);
 	for (i = 0; i < m->n; i++)
 		for (j = 0; j < m->vms[i]->b.n; j++)
-			used |= !strcmp(m->vms[i]->b.v[j].kek_id, id);
+			used |= wrap_uses(&m->vms[i]->b.v[j], id);
 	pthread_mutex_unlock(&m->lock);
 	return used;
 }

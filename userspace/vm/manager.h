@@ -162,6 +162,15 @@ int vmm_disk_set_flags(struct vmm *m, const char *vm, const char *disk, const ch
  */
 int vmm_recrypt_shallow(struct vmm *m, const char *const *vms, size_t n, const char *provider,
 			struct progress *p, json_t **out, struct vmc_error *err);
+/*
+ * A second key for each volume, of @provider, so that either opens the VM; and
+ * one of the two goes, which may also be the first. Done already: fine. As jobs
+ * and answers the same as a shallow recrypt.
+ */
+int vmm_add_provider(struct vmm *m, const char *const *vms, size_t n, const char *provider, struct progress *p,
+		     json_t **out, struct vmc_error *err);
+int vmm_remove_provider(struct vmm *m, const char *const *vms, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err);
 /* New DEK and KEK, data copied to a new container beside the old one; VM off; resumes. @disk NULL: home and all disks. */
 int vmm_recrypt_deep(struct vmm *m, const char *vm, const char *disk, struct progress *p, struct vmc_error *err);
 

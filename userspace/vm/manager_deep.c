@@ -388,6 +388,28 @@ static json_t *begin_state(const struct vm *vm, const char *disk, struct vmc_err
 	return state;
 }
 
+/* The copy is made under one key: silently losing the other would be losing the recovery. */
+static int refuse_two_wraps(const struct vm *vm, const char *disk, struct vmc_error *err)
+{
+	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1];
+	struct key_wrap first, second;
+
+	for (size_t i = 0; i < vm->b.n; i++) {
+		const struct bundle_volume *v = &vm->b.v[i];
+
+		if (!wrap_is_double(v) || (disk && *disk && strcmp(disk, v->name)))
+			continue;
+		wrap_in_order(v, &first, &second);
+		kek_id_split(second.kek_id, provider, key, NULL);
+		vmc_fail(err, VMC_ESTATE, "volume '%s' is locked by two providers: a deep recrypt would leave one of them out",
+			 v->name);
+		vmc_hint(err, "vmcrypt vm recrypt --shallow --remove-provider %s %s; after the deep recrypt, --add-provider %s",
+			 provider, vm->row.name, provider);
+		return VMC_ESTATE;
+	}
+	return 0;
+}
+
 static int deep(struct vmm *m, struct vm *vm, const char *disk, struct progress *p, struct vmc_error *err)
 {
 	char id[VMC_UUID_STR];
@@ -398,6 +420,8 @@ static int deep(struct vmm *m, struct vm *vm, const char *disk, struct progress 
 	r = vm_must_be_off(vm, "recrypt --deep", err);
 	if (!r)
 		r = vm_load(m, vm, true, err);
+	if (!r)
+		r = refuse_two_wraps(vm, disk, err);
 	if (r)
 		return r;
 	state = begin_state(vm, disk, err);

@@ -184,11 +184,8 @@ static int volume_from_token(const struct vm *vm, const char *path, const struct
 
 	memset(v, 0, sizeof(*v));
 	snprintf(v->name, sizeof(v->name), "%s", t->volume);
-	snprintf(v->kek_id, sizeof(v->kek_id), "%s", t->kek_id);
 	snprintf(v->luks_uuid, sizeof(v->luks_uuid), "%.36s", h->uuid);
-	memcpy(v->kcv, t->kcv, sizeof(v->kcv));
-	memcpy(v->wrapped, t->wrapped, sizeof(v->wrapped));
-	v->generation = t->generation;
+	volume_keys_of_token(t, v);
 	return bundle_relative(vm->bundle, path, v->path, err);
 }
 
@@ -277,9 +274,9 @@ static int open_disk(struct vmm *m, struct vm *vm, const char *disk, char **devi
 	if (!r)
 		r = disk_find(vm, disk, &v, err);
 	if (!r)
-		r = keys_add(&s, vm->b.v[0].kek_id, err);
+		r = keys_add_volume(&s, &vm->b.v[0], err);
 	if (!r)
-		r = keys_add(&s, v->kek_id, err);
+		r = keys_add_volume(&s, v, err);
 	if (!r)
 		r = keys_fetch(m, &s, err);
 	if (!r)

@@ -246,8 +246,12 @@ static int each_vm(struct vmm *m, int (*fn)(const struct vm *vm, void *data, str
 static int gather_keys(const struct vm *vm, void *data, struct vmc_error *err)
 {
 	struct checkup *c = data;
+	int r = keys_add_bundle(&c->keys, &vm->b, err);
 
-	return keys_add_bundle(&c->keys, &vm->b, err);
+	for (size_t i = 0; !r && i < c->keys.n_spares; i++)
+		r = keys_add(&c->keys, c->keys.spares[i].second, err);
+	c->keys.n_spares = 0;	/* they are asked about like the others */
+	return r;
 }
 
 static void checkup_clear(struct checkup *c)
@@ -293,8 +297,11 @@ struct outlook {
 static enum vm_cause lacks(const struct key_set *s, const struct bundle_volume *v)
 {
 	const struct kek_need *need = keys_find(s, v->kek_id);
+	const struct kek_need *second = wrap_is_double(v) ? keys_find(s, v->second.kek_id) : NULL;
 
-	return need ? vm_cause_of(need->code, need->trusted) : VM_CAUSE_NONE;
+	if (!need || (second && !second->code))
+		return VM_CAUSE_NONE;
+	return vm_cause_of(need->code, need->trusted);
 }
 
 static int look_ahead(const struct checkup *c, const struct vm *vm, struct outlook *o)
@@ -513,6 +520,21 @@ static json_t *unlock_some(struct vmm *m, const struct outlooks *all)
 	return unlocked;
 }
 
+/* The VMs come one after another. */
+static void note_use(json_t *by_key, const char *kek_id, const struct vm *vm)
+{
+	json_t *vms = json_object_get(by_key, kek_id);
+	const json_t *last;
+
+	if (!vms) {
+		vms = json_array();
+		json_object_set_new(by_key, kek_id, vms);
+	}
+	last = json_array_get(vms, json_array_size(vms) - 1);
+	if (!last || strcmp(json_string_value(json_object_get(last, "id")), vm->id))
+		json_array_append_new(vms, json_pack("{s:s, s:s}", "id", vm->id, "name", vm->row.name));
+}
+
 /* {id, state, vms}: one for each key that a VM uses. */
 static json_t *keys_json(struct vmm *m, const struct checkup *c)
 {
@@ -524,17 +546,9 @@ static json_t *keys_json(struct vmm *m, const struct checkup *c)
 		const struct vm *vm = m->vms[i];
 
 		for (j = 0; j < vm->b.n; j++) {
-			const json_t *last;
-
-			vms = json_object_get(by_key, vm->b.v[j].kek_id);
-			if (!vms) {
-				vms = json_array();
-				json_object_set_new(by_key, vm->b.v[j].kek_id, vms);
-			}
-			last = json_array_get(vms, json_array_size(vms) - 1);
-			if (!last || strcmp(json_string_value(json_object_get(last, "id")), vm->id))
-				json_array_append_new(vms, json_pack("{s:s, s:s}", "id", vm->id, "name",
-								     vm->row.name));
+			note_use(by_key, vm->b.v[j].kek_id, vm);
+			if (wrap_is_double(&vm->b.v[j]))
+				note_use(by_key, vm->b.v[j].second.kek_id, vm);
 		}
 	}
 	pthread_mutex_unlock(&m->lock);

@@ -58,19 +58,27 @@ static int add_cached(struct vmm *m, json_t *keys, struct vmc_error *err)
 	return 0;
 }
 
-static void add_use(json_t *keys, const struct vm *vm, const struct bundle_volume *v)
+static void add_key_use(json_t *keys, const struct vm *vm, const struct bundle_volume *v, const char *kek_id,
+			const uint8_t kcv[VMK_KCV_LEN])
 {
-	json_t *o = entry(keys, v->kek_id), *vms = json_object_get(o, "vms");
+	json_t *o = entry(keys, kek_id), *vms = json_object_get(o, "vms");
 	json_t *last = json_array_get(vms, json_array_size(vms) - 1);
 	const char *id = json_string_value(json_object_get(last, "id"));
 
 	if (json_is_null(json_object_get(o, "kcv")))
-		set_kcv(o, v->kcv);
+		set_kcv(o, kcv);
 	if (!id || strcmp(id, vm->id)) {	/* the VMs come one after another */
 		last = json_pack("{s:s, s:s, s:[]}", "id", vm->id, "name", vm->row.name, "volumes");
 		json_array_append_new(vms, last);
 	}
 	json_array_append_new(json_object_get(last, "volumes"), json_string(v->name));
+}
+
+static void add_use(json_t *keys, const struct vm *vm, const struct bundle_volume *v)
+{
+	add_key_use(keys, vm, v, v->kek_id, v->kcv);
+	if (wrap_is_double(v))
+		add_key_use(keys, vm, v, v->second.kek_id, v->second.kcv);
 }
 
 static void add_used(struct vmm *m, json_t *keys)

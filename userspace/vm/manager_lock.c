@@ -110,27 +110,34 @@ static bool needed_by_others(struct vmm *m, const struct vm *but, const char *ke
 		const struct vm *vm = m->vms[i];
 
 		for (j = 0; vm != but && !vm_locked_by_hand(vm) && !needed && j < vm->b.n; j++)
-			needed = !strcmp(vm->b.v[j].kek_id, kek);
+			needed = wrap_uses(&vm->b.v[j], kek);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return needed;
 }
 
 /* One that others need stays in the cache: they did nothing. */
-static void forget_keks(struct vmm *m, struct vm *vm)
+static void forget_kek(struct vmm *m, const struct vm *vm, const char *kek)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	size_t i;
 	int r;
 
+	if (!kek[0] || needed_by_others(m, vm, kek))
+		return;
+	r = vmk_kek_del(m->k, kek, false, &err);
+	if (!r || r == VMC_ENOKEY || r == VMC_ENOENT)
+		cache_forget(kek);	/* nor is it to be back after a reboot */
+	else if (r != VMC_EBUSY)
+		log_warn("VM '%s' is locked, and its key stays in the cache: %s", vm->row.name, err.text);
+}
+
+static void forget_keks(struct vmm *m, struct vm *vm)
+{
+	size_t i;
+
 	for (i = 0; i < vm->b.n; i++) {
-		if (needed_by_others(m, vm, vm->b.v[i].kek_id))
-			continue;
-		r = vmk_kek_del(m->k, vm->b.v[i].kek_id, false, &err);
-		if (!r || r == VMC_ENOKEY || r == VMC_ENOENT)
-			cache_forget(vm->b.v[i].kek_id);	/* nor is it to be back after a reboot */
-		else if (r != VMC_EBUSY)
-			log_warn("VM '%s' is locked, and its key stays in the cache: %s", vm->row.name, err.text);
+		forget_kek(m, vm, vm->b.v[i].kek_id);
+		forget_kek(m, vm, vm->b.v[i].second.kek_id);
 	}
 }
 
@@ -235,12 +242,13 @@ void lock_recover(struct vmm *m, struct vm *vm)
 
 /* ---- a key that was taken away ------------------------------------------------ */
 
+/* A volume that has another key, too, does not need this one. */
 static bool needs(const struct vm *vm, const char *kek_id)
 {
 	size_t i;
 
 	for (i = 0; i < vm->b.n; i++)
-		if (!strcmp(vm->b.v[i].kek_id, kek_id))
+		if (!strcmp(vm->b.v[i].kek_id, kek_id) && !wrap_is_double(&vm->b.v[i]))
 			return true;
 	return false;
 }

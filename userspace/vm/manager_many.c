@@ -103,6 +103,7 @@ static int found_bundle(struct many *x, const char *path, struct vmc_error *err)
 /* One volume stands for its VM; the neighbours are found when that is rebuilt. */
 static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 {
+	struct bundle_volume v;
 	char id[VMC_UUID_STR];
 	struct luks_header h;
 	struct item *item;
@@ -111,7 +112,9 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 	if (luks_read(path, &h, NULL) || !h.has_token)
 		return 0;
 	vmc_uuid_format(&h.token.vm, id);
-	r = keys_add(&x->keys, h.token.kek_id, err);
+	memset(&v, 0, sizeof(v));
+	volume_keys_of_token(&h.token, &v);
+	r = keys_add_volume(&x->keys, &v, err);
 	item = find_vm(x, id);
 	if (!r && !item) {
 		item = add_item(x, path, true, err);
@@ -199,7 +202,7 @@ static int header_keys(const struct many *x, const struct item *item, struct vmc
 	size_t i;
 
 	json_array_foreach(item->keks, i, kek) {
-		need = keys_find(&x->keys, json_string_value(kek));
+		need = keys_find_any(&x->keys, json_string_value(kek));
 		if (!need || !need->code)
 			continue;
 		*err = need->err;

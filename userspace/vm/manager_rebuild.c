@@ -52,11 +52,8 @@ static int set_volume(struct rebuild *rb, const char *path, const struct luks_he
 {
 	memset(v, 0, sizeof(*v));
 	snprintf(v->name, sizeof(v->name), "%s", h->token.volume);
-	snprintf(v->kek_id, sizeof(v->kek_id), "%s", h->token.kek_id);
 	snprintf(v->luks_uuid, sizeof(v->luks_uuid), "%.36s", h->uuid);
-	memcpy(v->kcv, h->token.kcv, sizeof(v->kcv));
-	memcpy(v->wrapped, h->token.wrapped, sizeof(v->wrapped));
-	v->generation = h->token.generation;
+	volume_keys_of_token(&h->token, v);
 	v->flags = strcmp(v->name, VOLUME_HOME) ? rb->flags : 0;
 	return bundle_relative(rb->bundle, path, v->path, err);
 }
@@ -155,7 +152,7 @@ static int collect(struct vmm *m, const char *path, struct rebuild *rb, struct v
 }
 
 /* Each key must open its volume: a token is not authenticated, the wrapped DEK in it is. */
-static int try_keys(struct vmm *m, const struct bundle *b, struct vmc_error *err)
+static int try_keys(struct vmm *m, struct bundle *b, struct vmc_error *err)
 {
 	struct key_set s = { 0 };
 	struct vmk_load l;
@@ -165,6 +162,8 @@ static int try_keys(struct vmm *m, const struct bundle *b, struct vmc_error *err
 	r = keys_add_bundle(&s, b, err);
 	if (!r)
 		r = keys_fetch(m, &s, err);
+	if (!r)
+		keys_pick(&s, b);
 	for (i = 0; !r && i < b->n; i++) {
 		r = keys_check(&s, &b->v[i], err);
 		if (!r)

@@ -5,8 +5,13 @@
  * good until the end, since the old KEK stays on its provider; so wherever it
  * is cut short, each volume opens, and doing it again does what is missing.
  *
- * Journal: "vms", "provider" (or none), "keys" {old: new}, "kek_for" (the old
- * one whose successor "kek" is being made).
+ * A volume may be wrapped twice, see wrap.h: each wrap gets its successor, or,
+ * with "provider", the first one does. In the mode "add" the first one's
+ * successor becomes the second wrap; in the mode "remove" one of two goes. A new
+ * wrap is made from that whose key is there.
+ *
+ * Journal: "vms", "mode" (or none), "provider" (or none), "keys" {old: new},
+ * "kek_for" (the old one whose successor "kek" is being made).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +20,13 @@
 #include "../lib/i18n.h"
 #include "vm_priv.h"
 
+enum mode { MODE_ROTATE, MODE_ADD, MODE_REMOVE };
+
+static const char *const modes[] = { "rotate", "add", "remove" };
+
 struct rotate {
+	enum mode mode;
+	const char *provider;		/* "" none; lives in the job */
 	struct vmm *m;
 	struct inv_job *job;
 	json_t *keys;			/* of the job */
@@ -55,60 +66,185 @@ static int keep_successor(struct rotate *ro, struct vmc_error *err)
 	return job_save(ro->m, ro->job, err);
 }
 
-static int make_successor(struct rotate *ro, const struct vm *vm, const struct bundle_volume *v,
+static int make_successor(struct rotate *ro, const struct vm *vm, const char *volume, const char *kek_id,
 			  struct vmc_error *err)
 {
 	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1], id[VMK_KEK_ID_MAX + 1];
-	const char *to = job_text(ro->job, "provider");
 	int r;
 
-	r = kek_id_split(v->kek_id, provider, key, err);
+	r = kek_id_split(kek_id, provider, key, err);
 	if (!r)
-		r = job_set_text(ro->job, "kek_for", v->kek_id, err);
+		r = job_set_text(ro->job, "kek_for", kek_id, err);
 	if (!r)
-		r = job_make_kek(ro->m, ro->job, to[0] ? to : provider, vm->row.name, v->name, id, err);
+		r = job_make_kek(ro->m, ro->job, ro->provider[0] ? ro->provider : provider, vm->row.name, volume,
+				 id, err);
 	return r ? r : keep_successor(ro, err);
 }
 
 /* ---- one VM ------------------------------------------------------------------------------ */
+
+/* The successor of @kek_id is there, and in the cache. */
+static int need_successor(struct rotate *ro, const struct vm *vm, const char *volume, const char *kek_id,
+			  struct vmc_error *err)
+{
+	int r = 0;
+
+	if (!kek_id[0] || is_successor(ro, kek_id))
+		return 0;
+	if (!successor(ro, kek_id))
+		r = make_successor(ro, vm, volume, kek_id, err);
+	/* after a restart of the host it is not in the cache any more */
+	return r ? r : keys_ensure(ro->m, successor(ro, kek_id), err);
+}
+
+static int successors_of(struct rotate *ro, const struct vm *vm, const struct bundle_volume *v,
+			 struct vmc_error *err)
+{
+	struct key_wrap first, second;
+	int r;
+
+	if (ro->mode == MODE_REMOVE || (ro->mode == MODE_ADD && wrap_on(v, ro->provider)))
+		return 0;
+	wrap_in_order(v, &first, &second);
+	r = need_successor(ro, vm, v->name, first.kek_id, err);
+	if (!r && !ro->provider[0])
+		r = need_successor(ro, vm, v->name, second.kek_id, err);
+	return r;
+}
 
 static int successors(struct rotate *ro, const struct vm *vm, struct vmc_error *err)
 {
 	size_t i;
 	int r = 0;
 
-	for (i = 0; !r && i < vm->b.n; i++) {
-		const struct bundle_volume *v = &vm->b.v[i];
-
-		if (is_successor(ro, v->kek_id))
-			continue;
-		if (!successor(ro, v->kek_id))
-			r = make_successor(ro, vm, v, err);
-		if (!r)	/* after a restart of the host it is not in the cache any more */
-			r = keys_ensure(ro->m, successor(ro, v->kek_id), err);
-	}
+	for (i = 0; !r && i < vm->b.n; i++)
+		r = successors_of(ro, vm, &vm->b.v[i], err);
 	return r;
 }
 
-/* The new wrapped form into @v; *@changed. */
+/* What cannot be done with @v is refused before anything is. */
+static int refuse_volume(const struct rotate *ro, const struct vm *vm, const struct bundle_volume *v,
+			 struct vmc_error *err)
+{
+	bool on = ro->provider[0] && wrap_on(v, ro->provider);
+	struct key_wrap first, second;
+
+	wrap_in_order(v, &first, &second);
+	if (ro->mode == MODE_ADD && wrap_is_double(v) && !on) {
+		vmc_fail(err, VMC_EEXIST, "volume '%s' is locked by two providers already (%s, %s)", v->name,
+			 first.kek_id, second.kek_id);
+		vmc_hint(err, "take one of them out first: vmcrypt vm recrypt --shallow --remove-provider NAME %s",
+			 vm->row.name);
+		return VMC_EEXIST;
+	}
+	if (ro->mode == MODE_REMOVE && on && !wrap_is_double(v)) {
+		vmc_fail(err, VMC_ESTATE, "provider '%s' is the only one that opens volume '%s'", ro->provider, v->name);
+		vmc_hint(err, "move the VM to another one: vmcrypt vm recrypt --shallow --provider NAME %s",
+			 vm->row.name);
+		return VMC_ESTATE;
+	}
+	if (ro->mode == MODE_REMOVE && on)	/* what stays must open it */
+		return keys_ensure(ro->m, wrap_is_on(first.kek_id, ro->provider) ? second.kek_id : first.kek_id, err);
+	if (ro->mode == MODE_ROTATE && on && wrap_is_double(v)) {
+		vmc_fail(err, VMC_EEXIST, "provider '%s' opens volume '%s' already, beside another one", ro->provider,
+			 v->name);
+		vmc_hint(err, "take the other one out instead: vmcrypt vm recrypt --shallow --remove-provider NAME %s",
+			 vm->row.name);
+		return VMC_EEXIST;
+	}
+	return 0;
+}
+
+static int refuse_volumes(const struct rotate *ro, const struct vm *vm, struct vmc_error *err)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < vm->b.n; i++)
+		r = refuse_volume(ro, vm, &vm->b.v[i], err);
+	return r;
+}
+
+/* The DEK of @v under @to as well. */
+static int wrap_under(const struct rotate *ro, const struct vm *vm, const struct bundle_volume *v, const char *to,
+		      struct key_wrap *w, struct vmc_error *err)
+{
+	int r = vmk_dek_rewrap(ro->m->k, &vm->uuid, v->name, v->kek_id, to, v->wrapped, w->wrapped, w->kcv, err);
+
+	if (r)
+		return vmc_prefix(err, "volume '%s': ", v->name), r;
+	snprintf(w->kek_id, sizeof(w->kek_id), "%s", to);
+	return 0;
+}
+
+static int rotate_wraps(const struct rotate *ro, const struct vm *vm, struct bundle_volume *v, bool *changed,
+			struct vmc_error *err)
+{
+	struct key_wrap w[2];
+	const char *to;
+	int r = 0;
+
+	wrap_in_order(v, &w[0], &w[1]);
+	for (int i = 0; !r && i < 2; i++) {
+		to = w[i].kek_id[0] && (!i || !ro->provider[0]) ? successor(ro, w[i].kek_id) : NULL;
+		if (!to)
+			continue;
+		r = wrap_under(ro, vm, v, to, &w[i], err);
+		*changed = true;
+	}
+	if (!r && *changed)
+		wrap_set(v, &w[0], &w[1]);
+	return r;
+}
+
+static int add_wrap(const struct rotate *ro, const struct vm *vm, struct bundle_volume *v, bool *changed,
+		    struct vmc_error *err)
+{
+	struct key_wrap first, second;
+	int r;
+
+	if (wrap_on(v, ro->provider))
+		return 0;
+	wrap_in_order(v, &first, &second);
+	r = wrap_under(ro, vm, v, successor(ro, first.kek_id), &second, err);
+	if (r)
+		return r;
+	wrap_set(v, &first, &second);
+	*changed = true;
+	return 0;
+}
+
+/* What opens the volume from now on is the "new" of what opened it, too. */
+static int remove_wrap(struct rotate *ro, struct bundle_volume *v, bool *changed, struct vmc_error *err)
+{
+	struct key_wrap w[2];
+	int stays;
+
+	if (!wrap_is_double(v) || !wrap_on(v, ro->provider))
+		return 0;
+	wrap_in_order(v, &w[0], &w[1]);
+	wrap_set(v, &w[0], NULL);
+	stays = wrap_on(v, ro->provider) ? 1 : 0;
+	wrap_set(v, &w[stays], NULL);
+	*changed = true;
+	if (json_object_set_new(ro->keys, w[!stays].kek_id, json_string(w[stays].kek_id)))
+		return vmc_fail(err, VMC_ENOMEM, "out of memory");
+	return job_save(ro->m, ro->job, err);
+}
+
+/* The new wrapped forms into @v; *@changed is set when there are any. */
 static int rewrap(struct rotate *ro, const struct vm *vm, struct bundle_volume *v, bool *changed,
 		  struct vmc_error *err)
 {
-	uint8_t wrapped[VMK_WRAPPED_LEN], kcv[VMK_KCV_LEN];
-	const char *to = successor(ro, v->kek_id);
-	int r;
+	bool this_one = false;
+	int r = ro->mode == MODE_ADD ? add_wrap(ro, vm, v, &this_one, err) :
+		ro->mode == MODE_REMOVE ? remove_wrap(ro, v, &this_one, err) :
+		rotate_wraps(ro, vm, v, &this_one, err);
 
-	if (!to)
-		return 0;
-	r = vmk_dek_rewrap(ro->m->k, &vm->uuid, v->name, v->kek_id, to, v->wrapped, wrapped, kcv, err);
-	if (r)
-		return vmc_prefix(err, "volume '%s': ", v->name), r;
-	memcpy(v->wrapped, wrapped, sizeof(v->wrapped));
-	memcpy(v->kcv, kcv, sizeof(v->kcv));
-	snprintf(v->kek_id, sizeof(v->kek_id), "%s", to);
-	v->generation++;
-	*changed = true;
-	return 0;
+	if (this_one)
+		v->generation++;
+	*changed |= this_one;
+	return r;
 }
 
 static int write_token(const struct vm *vm, const struct bundle_volume *v, struct vmc_error *err)
@@ -174,6 +310,8 @@ static int rotate_taken(struct rotate *ro, struct vm *vm, struct vmc_error *err)
 	r = vm_load(ro->m, vm, true, err);
 	if (!r)
 		r = check_headers(vm, err);
+	if (!r)
+		r = refuse_volumes(ro, vm, err);
 	if (!r)
 		r = successors(ro, vm, err);
 	return r ? r : rewrap_all(ro, vm, err);
@@ -260,11 +398,20 @@ static json_t *answer(const struct rotate *ro)
 	return json_pack("{s:s, s:O, s:o}", "job", ro->job->id, "results", ro->results, "keys", keys);
 }
 
+static enum mode mode_of(const struct inv_job *job)
+{
+	const char *name = job_text(job, "mode");
+
+	return !strcmp(name, modes[MODE_ADD]) ? MODE_ADD :
+	       !strcmp(name, modes[MODE_REMOVE]) ? MODE_REMOVE : MODE_ROTATE;
+}
+
 static int rotate(struct vmm *m, struct inv_job *job, struct progress *p, json_t **out, struct vmc_error *err)
 {
 	json_t *vms = json_object_get(job->state, "vms"), *id;
 	struct rotate ro = {
 		.m = m, .job = job, .keys = json_object_get(job->state, "keys"), .results = json_array(),
+		.mode = mode_of(job), .provider = job_text(job, "provider"),
 	};
 	size_t i, n = json_array_size(vms);
 	int r;
@@ -290,8 +437,8 @@ static int rotate(struct vmm *m, struct inv_job *job, struct progress *p, json_t
 	return r;
 }
 
-static json_t *begin_state(struct vmm *m, const char *const *refs, size_t n, const char *provider,
-			   struct vmc_error *err)
+static json_t *begin_state(struct vmm *m, const char *const *refs, size_t n, enum mode mode,
+			   const char *provider, struct vmc_error *err)
 {
 	json_t *vms = json_array(), *state;
 	char **ids;
@@ -304,8 +451,8 @@ static json_t *begin_state(struct vmm *m, const char *const *refs, size_t n, con
 	for (i = 0; i < n_ids; i++)
 		json_array_append_new(vms, json_string(ids[i]));
 	ids_free(ids, n_ids);
-	state = json_pack("{s:o, s:{}, s:b, s:I}", "vms", vms, "keys", "resumable", 1, "total",
-			  (json_int_t)n_ids);
+	state = json_pack("{s:o, s:{}, s:s, s:b, s:I}", "vms", vms, "keys", "mode", modes[mode], "resumable", 1,
+			  "total", (json_int_t)n_ids);
 	if (state && provider)
 		json_object_set_new(state, "provider", json_string(provider));
 	if (!state)
@@ -336,19 +483,17 @@ static int check_provider(struct vmm *m, const char *name, struct vmc_error *err
 	return r;
 }
 
-int vmm_recrypt_shallow(struct vmm *m, const char *const *refs, size_t n, const char *provider,
-			struct progress *p, json_t **out, struct vmc_error *err)
+static int run(struct vmm *m, const char *const *refs, size_t n, enum mode mode, const char *provider,
+	       struct progress *p, json_t **out, struct vmc_error *err)
 {
 	struct inv_job job;
 	json_t *state;
 	int r;
 
-	r = check_provider(m, provider, err);
-	if (!r)
-		r = begin(m, err);
+	r = begin(m, err);
 	if (r)
 		return r;
-	state = begin_state(m, refs, n, provider, err);
+	state = begin_state(m, refs, n, mode, provider, err);
 	if (!state) {
 		r = err ? err->code : VMC_EINVAL;
 	} else {
@@ -360,6 +505,29 @@ int vmm_recrypt_shallow(struct vmm *m, const char *const *refs, size_t n, const 
 	}
 	atomic_store(&m->rotating, false);
 	return r;
+}
+
+int vmm_recrypt_shallow(struct vmm *m, const char *const *refs, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err)
+{
+	int r = check_provider(m, provider, err);
+
+	return r ? r : run(m, refs, n, MODE_ROTATE, provider, p, out, err);
+}
+
+int vmm_add_provider(struct vmm *m, const char *const *refs, size_t n, const char *provider, struct progress *p,
+		     json_t **out, struct vmc_error *err)
+{
+	int r = check_provider(m, provider, err);
+
+	return r ? r : run(m, refs, n, MODE_ADD, provider, p, out, err);
+}
+
+/* The provider need not be there any more. */
+int vmm_remove_provider(struct vmm *m, const char *const *refs, size_t n, const char *provider,
+			struct progress *p, json_t **out, struct vmc_error *err)
+{
+	return run(m, refs, n, MODE_REMOVE, provider, p, out, err);
 }
 
 static int recover(struct vmm *m, struct inv_job *job, bool *pending, struct vmc_error *err)
@@ -386,7 +554,9 @@ static int resume(struct vmm *m, struct vm *vm, struct inv_job *job, struct prog
 /* What was rewrapped stays so, which is as good; the rest keeps its old key. */
 static int abandon(struct vmm *m, struct vm *vm, struct inv_job *job, struct vmc_error *err)
 {
-	struct rotate ro = { .m = m, .job = job, .keys = json_object_get(job->state, "keys") };
+	struct rotate ro = {
+		.m = m, .job = job, .keys = json_object_get(job->state, "keys"), .provider = "",
+	};
 	int r = begin(m, err);
 
 	(void)vm;

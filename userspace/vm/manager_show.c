@@ -176,16 +176,19 @@ static json_t *volume_json(const struct look *l, const struct bundle_volume *v)
 	char path[PATH_MAX], name[VOLUME_MAPPING_MAX], device[PATH_MAX];
 	char kcv[2 * VMK_KCV_LEN + 1], flags[256];
 	bool open;
+	struct key_wrap first, second;
 
 	if (vm_volume_path(&l->vm, v, path, NULL))
 		path[0] = '\0';
 	volume_mapping(&l->vm.uuid, v->name, false, name);
 	open = is_open(l->p, name);
 	device_of_mapping(name, device);
-	vmc_hex_encode(v->kcv, VMK_KCV_LEN, kcv);
 	dm_flags_format(v->flags, flags, sizeof(flags));
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:s?, s:b, s:b}", "name", v->name,
-			 "path", path, "key", v->kek_id, "kcv", kcv,
+	wrap_in_order(v, &first, &second);
+	vmc_hex_encode(first.kcv, VMK_KCV_LEN, kcv);
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:I, s:s, s:s, s:b, s:s?, s:b, s:b}", "name", v->name,
+			 "path", path, "key", first.kek_id, "second_key", second.kek_id[0] ? second.kek_id : NULL,
+			 "kcv", kcv,
 			 "generation", (json_int_t)v->generation, "luks_uuid", v->luks_uuid,
 			 "dm_flags", flags, "open", open, "device", open ? device : NULL,
 			 "loaded", loaded(l, v->name), "cached", cached(l->p, v->kek_id));

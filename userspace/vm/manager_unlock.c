@@ -12,8 +12,7 @@
 static bool same_token(const struct luks_token *a, const struct luks_token *b)
 {
 	return vmc_uuid_equal(&a->vm, &b->vm) && !strcmp(a->volume, b->volume) &&
-	       !strcmp(a->kek_id, b->kek_id) && !memcmp(a->wrapped, b->wrapped, VMK_WRAPPED_LEN) &&
-	       !memcmp(a->kcv, b->kcv, VMK_KCV_LEN) && a->generation == b->generation;
+	       volume_same_keys(a, b) && a->generation == b->generation;
 }
 
 /* The bundle is authentic and no older: make the header say the same. */

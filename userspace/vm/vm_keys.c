@@ -25,15 +25,79 @@ int keys_add(struct key_set *s, const char *kek_id, struct vmc_error *err)
 	return 0;
 }
 
+static int add_spare(struct key_set *s, const struct key_wrap *first, const char *second, struct vmc_error *err)
+{
+	struct key_spare *more;
+	size_t room;
+
+	if (s->n_spares == s->spare_room) {
+		room = s->spare_room ? 2 * s->spare_room : 8;
+		more = realloc(s->spares, room * sizeof(*more));
+		if (!more)
+			return vmc_fail(err, VMC_ENOMEM, "out of memory");
+		s->spares = more;
+		s->spare_room = room;
+	}
+	more = &s->spares[s->n_spares++];
+	snprintf(more->first, sizeof(more->first), "%s", first->kek_id);
+	memcpy(more->kcv, first->kcv, sizeof(more->kcv));
+	snprintf(more->second, sizeof(more->second), "%s", second);
+	return 0;
+}
+
+int keys_add_volume(struct key_set *s, const struct bundle_volume *v, struct vmc_error *err)
+{
+	struct key_wrap first, second;
+	int r;
+
+	wrap_in_order(v, &first, &second);
+	r = keys_add(s, first.kek_id, err);
+	return r || !second.kek_id[0] ? r : add_spare(s, &first, second.kek_id, err);
+}
+
+static bool same_keys(const struct bundle_volume *a, const struct bundle_volume *b)
+{
+	return !strcmp(a->kek_id, b->kek_id) && !strcmp(a->second.kek_id, b->second.kek_id);
+}
+
 int keys_add_bundle(struct key_set *s, const struct bundle *b, struct vmc_error *err)
 {
 	size_t i;
 	int r = 0;
 
 	for (i = 0; !r && i < b->n; i++)
-		if (!i || strcmp(b->v[i].kek_id, b->v[0].kek_id))
-			r = keys_add(s, b->v[i].kek_id, err);
+		if (!i || !same_keys(&b->v[i], &b->v[0]))
+			r = keys_add_volume(s, &b->v[i], err);
 	return r;
+}
+
+/* Is the right key of that id there? */
+static bool has_key(const struct key_set *s, const struct key_wrap *w)
+{
+	const struct kek_need *need = keys_find(s, w->kek_id);
+
+	return need && !need->code && (s->states_only || !memcmp(need->kcv, w->kcv, sizeof(w->kcv)));
+}
+
+static void pick(const struct key_set *s, struct bundle_volume *v)
+{
+	struct key_wrap first, second;
+	bool other;
+
+	if (!wrap_is_double(v))
+		return;
+	wrap_in_order(v, &first, &second);
+	if (!keys_find(s, first.kek_id))	/* not asked for: nothing new is known */
+		return;
+	other = !has_key(s, &first) && has_key(s, &second);
+	if (other != v->swapped)
+		wrap_swap(v);
+}
+
+void keys_pick(const struct key_set *s, struct bundle *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		pick(s, &b->v[i]);
 }
 
 static int by_id(const void *a, const void *b)
@@ -54,15 +118,57 @@ void keys_sort(struct key_set *s)
 	s->n = n + 1;
 }
 
+/* The second keys of those whose first did not come, each once. */
+static int spares_needed(const struct key_set *s, struct key_set *more, struct vmc_error *err)
+{
+	const struct kek_need *need;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->n_spares; i++) {
+		const struct key_spare *spare = &s->spares[i];
+
+		need = keys_find(s, spare->first);
+		if (need && (need->code || memcmp(need->kcv, spare->kcv, sizeof(spare->kcv))) &&
+		    !keys_find(s, spare->second))
+			r = keys_add(more, spare->second, err);
+	}
+	keys_sort(more);
+	return r;
+}
+
+static int fetch_spares(struct vmm *m, struct key_set *s, struct vmc_error *err)
+{
+	struct key_set more = { 0 };
+	size_t i;
+	int r;
+
+	r = spares_needed(s, &more, err);
+	if (!r && more.n)
+		cache_ensure(m->k, m->ps, more.needs, more.n, NULL);	/* each tells for itself */
+	for (i = 0; !r && i < more.n; i++) {
+		r = keys_add(s, more.needs[i].id, err);
+		if (!r)
+			s->needs[s->n - 1] = more.needs[i];
+	}
+	keys_clear(&more);
+	keys_sort(s);
+	return r;
+}
+
 int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err)
 {
 	uint64_t start = vmc_now_ms();
 	bool told = false;
 	size_t i;
-	int r;
+	int r, r2;
 
 	keys_sort(s);
 	r = s->n ? cache_ensure(m->k, m->ps, s->needs, s->n, err) : 0;
+	if (s->n_spares) {
+		r2 = fetch_spares(m, s, err);
+		if (r2)
+			return r2;
+	}
 	s->ms = vmc_now_ms() - start;
 	for (i = 0; i < s->n; i++) {
 		told |= s->needs[i].code != 0;
@@ -77,6 +183,20 @@ const struct kek_need *keys_find(const struct key_set *s, const char *kek_id)
 
 	snprintf(key.id, sizeof(key.id), "%s", kek_id);
 	return s->n ? bsearch(&key, s->needs, s->n, sizeof(*s->needs), by_id) : NULL;
+}
+
+const struct kek_need *keys_find_any(const struct key_set *s, const char *kek_id)
+{
+	const struct kek_need *need = keys_find(s, kek_id), *spare;
+
+	for (size_t i = 0; need && need->code && i < s->n_spares; i++) {
+		if (strcmp(s->spares[i].first, kek_id))
+			continue;
+		spare = keys_find(s, s->spares[i].second);
+		if (spare && !spare->code)
+			return spare;
+	}
+	return need;
 }
 
 int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err)
@@ -97,6 +217,7 @@ int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vm
 void keys_clear(struct key_set *s)
 {
 	free(s->needs);
+	free(s->spares);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -212,6 +333,9 @@ int vm_check_keys(struct vmm *m, struct vm *vm, const struct key_set *s, bool al
 	size_t i;
 	int r;
 
+	pthread_mutex_lock(&m->lock);
+	keys_pick(s, &vm->b);
+	pthread_mutex_unlock(&m->lock);
 	r = check_home(m, vm, s, err);
 	if (r)
 		return r;
@@ -244,7 +368,7 @@ int vm_authenticate(struct vmm *m, struct vm *vm, bool all, struct vmc_error *er
 
 	if (vm_locked_by_hand(vm))
 		return vm_must_be_unlocked(m, vm, vm->busy, err);
-	r = all ? keys_add_bundle(&s, &vm->b, err) : keys_add(&s, vm->b.v[0].kek_id, err);
+	r = all ? keys_add_bundle(&s, &vm->b, err) : keys_add_volume(&s, &vm->b.v[0], err);
 	if (!r)
 		r = keys_fetch(m, &s, err);
 	if (!r)

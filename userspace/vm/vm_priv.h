@@ -15,6 +15,7 @@
 #include "inventory.h"
 #include "manager.h"
 #include "volume.h"
+#include "wrap.h"
 
 enum vm_key_state { VM_KEYS_OK, VM_KEYS_LOCKED, VM_KEYS_DISK_MISSING };
 
@@ -128,17 +129,29 @@ void json_set_error(json_t *o, const struct vmc_error *err);
 
 /* ---- vm_keys.c: KEKs of one or many VMs ---------------------------------- */
 
+/* @second is asked for when @first cannot be had, or is not the key with @kcv. */
+struct key_spare {
+	char first[VMK_KEK_ID_MAX + 1], second[VMK_KEK_ID_MAX + 1];
+	uint8_t kcv[VMK_KCV_LEN];
+};
+
 struct key_set {
 	struct kek_need *needs;		/* sorted by id once fetched, each once */
 	size_t n, room;
+	struct key_spare *spares;
+	size_t n_spares, spare_room;
 	size_t fetched;			/* of them, from servers */
 	bool states_only;		/* they were asked about, not fetched: no kcv is known */
 	uint64_t ms;			/* how long that took */
 };
 
 int keys_add(struct key_set *s, const char *kek_id, struct vmc_error *err);
+/* The key of @v; that of its second wrap is asked for at need. */
+int keys_add_volume(struct key_set *s, const struct bundle_volume *v, struct vmc_error *err);
 int keys_add_bundle(struct key_set *s, const struct bundle *b, struct vmc_error *err);
-/* One cache_ensure() for all. Fails only when nothing could be tried; else see keys_check(). */
+/* Each volume that has two wraps uses the one whose key is there, rather the first. */
+void keys_pick(const struct key_set *s, struct bundle *b);
+/* One cache_ensure() for all, and one for the spares of those that failed. Fails only when nothing could be tried; else see keys_check(). */
 int keys_fetch(struct vmm *m, struct key_set *s, struct vmc_error *err);
 /* Is the KEK of @v there, and the right one? */
 int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vmc_error *err);
@@ -146,6 +159,8 @@ int keys_check(const struct key_set *s, const struct bundle_volume *v, struct vm
 void keys_sort(struct key_set *s);
 /* What became of @kek_id; NULL when it was not asked for. */
 const struct kek_need *keys_find(const struct key_set *s, const char *kek_id);
+/* The same, or its spare's when that came and it did not. */
+const struct kek_need *keys_find_any(const struct key_set *s, const char *kek_id);
 void keys_clear(struct key_set *s);
 /* Just this one, or the one of @v, which must be the right one. */
 int keys_ensure(struct vmm *m, const char *kek_id, struct vmc_error *err);

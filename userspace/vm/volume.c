@@ -12,6 +12,7 @@
 #include "../lib/log.h"
 #include "../lib/secmem.h"
 #include "device.h"
+#include "wrap.h"
 
 void volume_mapping(const vmc_uuid *vm, const char *volume, bool fresh, char out[VOLUME_MAPPING_MAX])
 {
@@ -23,12 +24,15 @@ void volume_mapping(const vmc_uuid *vm, const char *volume, bool fresh, char out
 
 void volume_token(const vmc_uuid *vm, const struct bundle_volume *v, struct luks_token *t)
 {
+	struct key_wrap first;
+
 	memset(t, 0, sizeof(*t));
+	wrap_in_order(v, &first, &t->second);
 	t->vm = *vm;
 	memcpy(t->volume, v->name, sizeof(t->volume));
-	memcpy(t->kek_id, v->kek_id, sizeof(t->kek_id));
-	memcpy(t->wrapped, v->wrapped, sizeof(t->wrapped));
-	memcpy(t->kcv, v->kcv, sizeof(t->kcv));
+	memcpy(t->kek_id, first.kek_id, sizeof(t->kek_id));
+	memcpy(t->wrapped, first.wrapped, sizeof(t->wrapped));
+	memcpy(t->kcv, first.kcv, sizeof(t->kcv));
 	t->generation = v->generation;
 }
 
@@ -130,10 +134,30 @@ static int disagree(struct vmc_error *err, const struct bundle_volume *v, const 
 	return VMC_EAUTH;
 }
 
+bool volume_same_keys(const struct luks_token *a, const struct luks_token *b)
+{
+	return !strcmp(a->kek_id, b->kek_id) && !memcmp(a->wrapped, b->wrapped, VMK_WRAPPED_LEN) &&
+	       !memcmp(a->kcv, b->kcv, VMK_KCV_LEN) && !strcmp(a->second.kek_id, b->second.kek_id) &&
+	       !memcmp(a->second.wrapped, b->second.wrapped, VMK_WRAPPED_LEN) &&
+	       !memcmp(a->second.kcv, b->second.kcv, VMK_KCV_LEN);
+}
+
+void volume_keys_of_token(const struct luks_token *t, struct bundle_volume *v)
+{
+	struct key_wrap first;
+
+	memcpy(first.kek_id, t->kek_id, sizeof(first.kek_id));
+	memcpy(first.wrapped, t->wrapped, sizeof(first.wrapped));
+	memcpy(first.kcv, t->kcv, sizeof(first.kcv));
+	wrap_set(v, &first, &t->second);
+	v->generation = t->generation;
+}
+
 static int check_token(const struct bundle *b, const struct bundle_volume *v, const char *path,
 		       const struct luks_token *t, struct vmc_error *err)
 {
 	char in_token[VMC_UUID_STR], in_bundle[VMC_UUID_STR];
+	struct luks_token want;
 
 	if (!vmc_uuid_equal(&t->vm, &b->id)) {
 		vmc_uuid_format(&t->vm, in_token);
@@ -148,9 +172,12 @@ static int check_token(const struct bundle *b, const struct bundle_volume *v, co
 			 (unsigned long long)v->generation);
 		return 0;
 	}
-	if (strcmp(t->kek_id, v->kek_id))
-		return disagree(err, v, path, "key", t->kek_id, v->kek_id);
-	if (memcmp(t->wrapped, v->wrapped, VMK_WRAPPED_LEN) || memcmp(t->kcv, v->kcv, VMK_KCV_LEN)) {
+	volume_token(&b->id, v, &want);
+	if (strcmp(t->kek_id, want.kek_id))
+		return disagree(err, v, path, "key", t->kek_id, want.kek_id);
+	if (strcmp(t->second.kek_id, want.second.kek_id))
+		return disagree(err, v, path, "second key", t->second.kek_id, want.second.kek_id);
+	if (!volume_same_keys(t, &want)) {
 		vmc_fail(err, VMC_EAUTH, "the header of volume '%s' at '%s' was altered: its token has another "
 			 "wrapped key than the bundle", v->name, path);
 		vmc_hint(err, "'vmcrypt vm reload' writes the bundle's key into the header again");

@@ -67,5 +67,8 @@ bool volume_is_open(const vmc_uuid *vm, const char *volume);
 
 /* What the token of @v is to say. */
 void volume_token(const vmc_uuid *vm, const struct bundle_volume *v, struct luks_token *t);
+/* The other way: keys (first and second) and generation of @t become those of @v. */
+void volume_keys_of_token(const struct luks_token *t, struct bundle_volume *v);
+bool volume_same_keys(const struct luks_token *a, const struct luks_token *b);
 
 #endif

@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../../lib/secmem.h"
@@ -28,25 +29,24 @@ static int hkdf(const struct kdk *k, const char *label, const char *what, uint8_
 		struct vmc_error *err)
 {
 	uint8_t salt[sizeof(SALT) - 1 + sizeof(k->id.b)], info[128];
-	size_t n_label = strlen(label) + 1, n_what = strlen(what);
+	size_t n_info = strlen(label) + 1 + strlen(what);
 	EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_HKDF, NULL);
 	EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
 	OSSL_PARAM p[5];
 	int ok;
 
 	EVP_KDF_free(kdf);
-	if (!ctx || n_label + n_what > sizeof(info)) {
+	if (!ctx || n_info >= sizeof(info)) {
 		EVP_KDF_CTX_free(ctx);
 		return no_openssl(err);
 	}
 	memcpy(salt, SALT, sizeof(SALT) - 1);
 	memcpy(salt + sizeof(SALT) - 1, k->id.b, sizeof(k->id.b));
-	memcpy(info, label, n_label);
-	memcpy(info + n_label, what, n_what);
+	snprintf((char *)info, sizeof(info), "%s%c%s", label, '\0', what);
 	p[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, "SHA256", 0);
 	p[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, k->key, KDK_LEN);
 	p[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt, sizeof(salt));
-	p[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, n_label + n_what);
+	p[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, n_info);
 	p[4] = OSSL_PARAM_construct_end();
 	ok = EVP_KDF_derive(ctx, out, len, p) == 1;
 	EVP_KDF_CTX_free(ctx);	/* wipes its copies */
