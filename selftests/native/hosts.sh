@@ -104,7 +104,8 @@ on b "vmcryptd starts there" 0 "$here/daemon.sh"
 on b "the stolen disk opens nothing" '[1-9]*' vmcrypt vm power-on web
 says "because of the TPM" 'TPM'
 on b "a wrong password opens nothing" 7 sh -c 'echo "not this one" | vmcrypt provider import /srv/vms/site.p12 --password-fd 0'
-on b "the backup does" 0 vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass
+on b "another TPM is not taken unnoticed" '[1-9]*' vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass
+on b "the backup opens it when one says so" 0 vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass --new-tpm
 says "and says that it restored the provider" 'is restored'
 on b "the VM powers on there" 0 sh -c "vmcrypt vm power-on web && $read_back && vmcrypt vm power-off web"
 on b "on a host that knows nothing" 0 sh -c 'vmcrypt vm unregister web && vmcrypt provider remove site'

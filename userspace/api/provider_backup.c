@@ -15,7 +15,7 @@
 #define BACKUP_MAX	(16u << 10)
 
 const struct option_spec provider_import_options[] = {
-	OPTION(insecure_no_tpm, 'b'), OPTION(key_id, 's'), OPTIONS_END
+	OPTION(insecure_no_tpm, 'b'), OPTION(key_id, 's'), OPTION(new_tpm, 'b'), OPTIONS_END
 };
 
 /* A text, so that it ends at its only NUL. */
@@ -56,9 +56,8 @@ int provider_run_export(struct call *c, struct backend *b, struct vmc_error *err
 
 static json_t *import_options(const struct call_options *o)
 {
-	json_t *j = json_pack("{s:b, s:s*}", "insecure_no_tpm", o->insecure_no_tpm, "key_id", o->key_id);
-
-	return j;
+	return json_pack("{s:b, s:b, s:s*}", "insecure_no_tpm", o->insecure_no_tpm, "new_tpm", o->new_tpm, "key_id",
+			 o->key_id);
 }
 
 static int import(struct call *c, struct backend *b, const char *backup, size_t len, const char *password,

@@ -115,6 +115,7 @@ static int send_import(struct cli *c, int backup, int password, json_t **result)
 	r = sd_bus_message_append(m, "hh", backup, password);
 	options_begin(m, &r);
 	options_bool(m, &r, "insecure_no_tpm", args_has(&c->args, OPT_INSECURE_NO_TPM));
+	options_bool(m, &r, "new_tpm", args_has(&c->args, OPT_NEW_TPM));
 	options_string(m, &r, "key_id", cli_value(c, OPT_KEY_ID));
 	options_end(m, &r);
 	if (r < 0) {

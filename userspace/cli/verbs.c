@@ -28,7 +28,8 @@ const struct verb verbs[] = {
 	  N_("Whoever has the file and the password opens every VM of the provider; without them, "
 	  "its VMs are lost when this host is."),
 	  verb_provider_export },
-	{ "provider import FILE", O(PASSWORD_FILE) | O(PASSWORD_FD) | O(INSECURE_NO_TPM) | O(KEY_ID), 0,
+	{ "provider import FILE", O(PASSWORD_FILE) | O(PASSWORD_FD) | O(INSECURE_NO_TPM) | O(NEW_TPM) |
+	  O(KEY_ID), 0,
 	  N_("bring a native provider to this host from its backup, or restore it"),
 	  N_("Where the provider is already, its key is sealed to the TPM anew, as is needed when the "
 	  "TPM or what it is sealed to has changed. A provider of the same name with another key is "

@@ -100,7 +100,8 @@ int providers_export(struct providers *ps, const char *name, const char *passwor
 /*
  * The provider of a backup, on this host; over the one that is there, whose KDK
  * it must be, it seals that anew. VMC_EEXIST: the name is another provider's.
- * @options: "insecure_no_tpm" as above, "key_id" that the backup must have.
+ * @options: "insecure_no_tpm" as above, "key_id" that the backup must have, "new_tpm": the TPM that is there is
+ * this host's from now on.
  * @result: {name, key_id, restored: bool}.
  */
 int providers_import(struct providers *ps, const void *backup, size_t len, const char *password,

@@ -25,6 +25,8 @@ static int mock_seal(const struct vmc_config *cfg, const uint8_t *secret, size_t
 	(void)cfg;
 	if (mock_tpm.absent)
 		return absent(err);
+	if (mock_tpm.pinned && mock_tpm.pinned != mock_tpm.mask)
+		return vmc_fail(err, VMC_ETPMROOT, "not the TPM that this host knows");
 	*blob_len = HEAD + len;
 	*blob = malloc(*blob_len);
 	if (!*blob)
@@ -50,10 +52,17 @@ static int mock_unseal(const struct vmc_config *cfg, const char *blob, size_t bl
 	return 0;
 }
 
-static const struct native_sealer mock_sealer = { mock_seal, mock_unseal };
+static int mock_adopt(const struct vmc_config *cfg, struct vmc_error *err)
+{
+	(void)cfg, (void)err;
+	mock_tpm.pinned = mock_tpm.mask;
+	return 0;
+}
+
+static const struct native_sealer mock_sealer = { mock_seal, mock_unseal, mock_adopt };
 
 void mock_seal_use(void)
 {
-	mock_tpm = (struct mock_tpm){ .mask = 0x5a };
+	mock_tpm = (struct mock_tpm){ .mask = 0x5a, .pinned = 0x5a };
 	native_sealer = &mock_sealer;
 }

@@ -9,6 +9,7 @@
 struct mock_tpm {
 	bool absent;
 	uint8_t mask;		/* another one is another TPM */
+	uint8_t pinned;		/* the one that the host knows; 0: any */
 	unsigned int unsealed;	/* how often */
 };
 extern struct mock_tpm mock_tpm;

@@ -452,7 +452,7 @@ static void test_second_host(void **state)
 	(void)state;
 	add_active(&a);
 	assert_ok(create(&a, id), &err);
-	mock_tpm.mask = 0x33;
+	mock_tpm.mask = mock_tpm.pinned = 0x33;
 	assert_code(import(&b, &a, "nkp.p12", "not this one", NULL), VMC_EAUTH, &err);
 	assert_contains(err.text, "password is wrong");
 	assert_code(import(&b, &a, "nkp.p12", PASSWORD,
@@ -507,7 +507,9 @@ static void test_restore(void **state)
 	assert_code(get(&a, id, again), VMC_ETRUST, &err);
 	assert_contains(err.text, "nkp");
 	assert_contains(err.hint, "provider import");
-	assert_ok(import(&a, &a, "nkp.p12", PASSWORD, NULL), &err);
+	/* nobody slips a TPM in unnoticed */
+	assert_code(import(&a, &a, "nkp.p12", PASSWORD, NULL), VMC_ETPMROOT, &err);
+	assert_ok(import(&a, &a, "nkp.p12", PASSWORD, "{\"new_tpm\": true}"), &err);
 	assert_ok(get(&a, id, again), &err);
 	assert_string_equal(hex, again);
 	/* from the TPM to a file and back */

@@ -8,6 +8,7 @@
 
 #include "../../lib/secmem.h"
 #include "../tpm/seal.h"
+#include "../tpm/srk.h"
 
 /* Some TPMs serve one user at a time. */
 static pthread_mutex_t tpm_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -80,6 +81,6 @@ static int host_unseal(const struct vmc_config *cfg, const char *blob, size_t bl
 	return rc;
 }
 
-static const struct native_sealer host = { host_seal, host_unseal };
+static const struct native_sealer host = { host_seal, host_unseal, srk_unpin };
 
 const struct native_sealer *native_sealer = &host;

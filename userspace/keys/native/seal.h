@@ -18,6 +18,8 @@ struct native_sealer {
 	/* Back into @secret (secure heap), exactly @len bytes. */
 	int (*unseal)(const struct vmc_config *cfg, const char *blob, size_t blob_len, uint8_t *secret,
 		      size_t len, struct vmc_error *err);
+	/* The TPM that is there is the host's from now on. */
+	int (*adopt)(const struct vmc_config *cfg, struct vmc_error *err);
 };
 
 /* Who does it: the host's TPM, unless a test puts something else in its place. */

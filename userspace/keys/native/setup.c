@@ -19,7 +19,7 @@
 #define EMPTY_LIST "{\"version\":1,\"keys\":[]}"
 
 struct setup {
-	bool no_tpm;
+	bool no_tpm, new_tpm;
 	const char *key_id;		/* "key_id" of the options, or NULL */
 };
 
@@ -32,6 +32,8 @@ static int read_options(const json_t *options, bool import, struct setup *s, str
 	json_object_foreach((json_t *)options, name, v) {
 		if (!strcmp(name, "insecure_no_tpm") && json_is_boolean(v))
 			s->no_tpm = json_is_true(v);
+		else if (import && !strcmp(name, "new_tpm") && json_is_boolean(v))
+			s->new_tpm = json_is_true(v);
 		else if (import && !strcmp(name, "key_id") && json_is_string(v))
 			s->key_id = json_string_value(v);
 		else
@@ -76,6 +78,8 @@ static int kdk_file_make(const struct kdk *k, const struct setup *s, const struc
 	f->tpm = !s->no_tpm;
 	f->name = f->tpm ? KDK_TPM_FILE : KDK_PLAIN_FILE;
 	if (f->tpm) {
+		if (s->new_tpm && native_sealer->adopt(cfg, err))
+			return err ? err->code : VMC_EIO;
 		if (!native_sealer->seal(cfg, k->key, KDK_LEN, &f->data, &f->len, &why))
 			return 0;
 		without_tpm(&why);
