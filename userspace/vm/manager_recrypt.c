@@ -358,6 +358,15 @@ static int note_unused(struct rotate *ro, struct vmc_error *err)
 	return r;
 }
 
+/* Nor is it to be back after a reboot. */
+static void forget_old(struct vmm *m, const char *kek_id)
+{
+	int r = vmk_kek_del(m->k, kek_id, false, NULL);
+
+	if (!r || r == VMC_ENOKEY || r == VMC_ENOENT)
+		cache_forget(kek_id);
+}
+
 static void forget_unused(struct rotate *ro)
 {
 	const char *old;
@@ -365,7 +374,7 @@ static void forget_unused(struct rotate *ro)
 
 	json_object_foreach(ro->keys, old, to)
 		if (!kek_is_used(ro->m, old))
-			vmk_kek_del(ro->m->k, old, false, NULL);
+			forget_old(ro->m, old);
 }
 
 static int finish(struct rotate *ro, struct vmc_error *err)
