@@ -65,3 +65,24 @@ expect "german: without the locale, English" 1 '' "vmcrypt: unknown verb*Hint: *
 with "$build/locale" "$work/nowhere" vm frobnicate
 expect "german: without the catalog, English" 1 '' "vmcrypt: unknown verb*Hint: *"
 stop_mock
+
+# sentences that operators know and look for: translated ENGLISH GERMAN
+translated()
+{
+	local text
+
+	text=$(env LC_ALL=de_DE.UTF-8 LANGUAGE= LOCPATH="$build/locale" TEXTDOMAINDIR="$work/mo" gettext vmcrypt "$1")
+	if [ "$text" = "$2" ]; then ok "german: $1"; else not_ok "german: $1" "$text"; fi
+}
+translated 'Virtual machine is locked because of a KMS cluster error.' \
+	'Die virtuelle Maschine ist wegen eines KMS-Clusterfehlers gesperrt.'
+translated 'Virtual machine is locked because keys are missing on KMS cluster.' \
+	'Die virtuelle Maschine ist gesperrt, weil Schlüssel auf dem KMS-Cluster fehlen.'
+translated 'Virtual machine is locked because keys are missing on host.' \
+	'Die virtuelle Maschine ist gesperrt, weil Schlüssel auf dem Host fehlen.'
+english='The disk [%s] is encrypted and a required key was not found.'
+if grep -q -F "msgid \"$english\"" "$top/po/de.po"; then
+	translated "$english" "$english"
+else
+	not_ok "german: $english"
+fi

@@ -89,7 +89,7 @@ static int remember(struct hints *h, const char *name, locale_t locale)
 	if (!s)
 		return -ENOMEM;
 	s->hints = h;
-	strcpy(s->name, name);
+	memcpy(s->name, name, strlen(name) + 1);
 	s->locale = locale;
 	s->next = h->senders;
 	h->senders = s;
@@ -157,7 +157,10 @@ void hints_free(struct hints *h)
 {
 	if (!h)
 		return;
-	while (h->senders)
-		forget(h->senders);
+	for (struct sender *s = h->senders, *next; s; s = next) {
+		next = s->next;
+		sd_bus_track_unref(s->track);
+		free(s);
+	}
 	free(h);
 }

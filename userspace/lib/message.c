@@ -48,18 +48,18 @@ static json_t *string_arg(const struct conversion *c, const char *s)
 static intmax_t take_signed(const struct conversion *c, va_list *ap)
 {
 	switch (c->length) {
-	case LENGTH_CHAR:
-		return (signed char)va_arg(*ap, int);
-	case LENGTH_SHORT:
-		return (short)va_arg(*ap, int);
 	case LENGTH_LONG:
 		return va_arg(*ap, long);
-	case LENGTH_LONG_LONG:
-		return va_arg(*ap, long long);
+	case LENGTH_CHAR:
+		return (signed char)va_arg(*ap, int);
 	case LENGTH_MAX:
 		return va_arg(*ap, intmax_t);
+	case LENGTH_SHORT:
+		return (short)va_arg(*ap, int);
 	case LENGTH_SIZE:
 		return va_arg(*ap, ssize_t);
+	case LENGTH_LONG_LONG:
+		return va_arg(*ap, long long);
 	case LENGTH_PTRDIFF:
 		return va_arg(*ap, ptrdiff_t);
 	default:
@@ -70,18 +70,18 @@ static intmax_t take_signed(const struct conversion *c, va_list *ap)
 static uintmax_t take_unsigned(const struct conversion *c, va_list *ap)
 {
 	switch (c->length) {
-	case LENGTH_CHAR:
-		return (unsigned char)va_arg(*ap, unsigned int);
-	case LENGTH_SHORT:
-		return (unsigned short)va_arg(*ap, unsigned int);
 	case LENGTH_LONG:
 		return va_arg(*ap, unsigned long);
-	case LENGTH_LONG_LONG:
-		return va_arg(*ap, unsigned long long);
+	case LENGTH_CHAR:
+		return (unsigned char)va_arg(*ap, unsigned int);
 	case LENGTH_MAX:
 		return va_arg(*ap, uintmax_t);
+	case LENGTH_SHORT:
+		return (unsigned short)va_arg(*ap, unsigned int);
 	case LENGTH_SIZE:
 		return va_arg(*ap, size_t);
+	case LENGTH_LONG_LONG:
+		return va_arg(*ap, unsigned long long);
 	case LENGTH_PTRDIFF:
 		return (uintmax_t)va_arg(*ap, ptrdiff_t);
 	default:

@@ -89,7 +89,7 @@ static void test_conversions(void **state)
 		told(make(__VA_ARGS__), want, want);		\
 	} while (0)
 	SAME("%d %i %u %x %X %o %c", -5, 6, 7u, 0xabcu, 0xABCu, 8u, 'z');
-	SAME("%ld %lu %lld %llu %zu %jd %hhu %hd", -1l, 2ul, INT64_MIN + 0ll, ~0ull, (size_t)3, (intmax_t)-4,
+	SAME("%ld %lu %lld %llu %zu %jd %hhu %hd", -1L, 2UL, INT64_MIN + 0LL, ~0ULL, (size_t)3, (intmax_t)-4,
 	     (unsigned char)200, (short)-9);
 	SAME("[%5d] [%-5d] [%05d] [%.3d] [%8.3d] [%-8x] [%02x]", 42, 42, -42, 7, -7, 255u, 10u);
 	SAME("[%*d] [%*s] [%-*s] [%.*s] [%8.2s]", 6, 1, 5, "ab", 5, "cd", 2, "xyz", "xyz");

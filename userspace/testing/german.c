@@ -29,7 +29,8 @@ static const char header[] =
 static void use_locale(void)
 {
 	char path[PATH_MAX], *slash;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *folder;
 
 	assert_true(n > 0);
 	path[n] = '\0';
@@ -38,8 +39,9 @@ static void use_locale(void)
 		assert_non_null(slash);
 		*slash = '\0';
 	}
-	strcat(path, "/locale");
-	assert_int_equal(setenv("LOCPATH", path, 1), 0);
+	assert_true(asprintf(&folder, "%s/locale", path) > 0);
+	assert_int_equal(setenv("LOCPATH", folder, 1), 0);
+	free(folder);
 	unsetenv("LANGUAGE");
 }
 
