@@ -61,13 +61,27 @@ static int make_folders(const char *where, struct vmc_error *err)
 	return 0;
 }
 
+/* The mount point. Whatever the umask, a QEMU of another user passes through to what is its own. */
+static int make_way(const char *where, struct vmc_error *err)
+{
+	char parent[PATH_MAX];
+	int r = fs_mkdirs(where, 0711, err);
+
+	if (r)
+		return r;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(where, '/') - where), where);
+	if (chmod(parent, 0711) || chmod(where, 0711))
+		return vmc_fail_errno(err, errno, "cannot make folder '%s'", where);
+	return 0;
+}
+
 int home_mount(const char *device, const char *where, struct vmc_error *err)
 {
 	int r;
 
 	if (home_is_mounted(where))
 		return 0;
-	r = fs_mkdirs(where, 0711, err);	/* a QEMU of another user passes through to what is its own */
+	r = make_way(where, err);
 	if (r)
 		return r;
 	fs_crashpoint("home: before mount");
