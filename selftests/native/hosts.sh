@@ -108,7 +108,9 @@ on b "another TPM is not taken unnoticed" '[1-9]*' vmcrypt provider import /srv/
 on b "the backup opens it when one says so" 0 vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass --new-tpm
 says "and says that it restored the provider" 'is restored'
 on b "the VM powers on there" 0 sh -c "vmcrypt vm power-on web && $read_back && vmcrypt vm power-off web"
-on b "on a host that knows nothing" 0 sh -c 'vmcrypt vm unregister web && vmcrypt provider remove site'
+on b "VM and provider are forgotten" 0 sh -c 'vmcrypt vm unregister web && vmcrypt provider remove site && sync'
+status "so are the keys, by a reboot" 0 "$lab" reboot b
+on b "vmcryptd starts" 0 "$here/daemon.sh"
 on b "the VM cannot be used" '[1-9]*' sh -c 'vmcrypt vm register /srv/vms/web/web.vmcrypt && vmcrypt vm power-on web'
 on b "the provider is imported" 0 vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass
 says "as one that was not there" 'on this host now'
