@@ -28,9 +28,13 @@
 static pid_t read_pid(const char *path)
 {
 	FILE *f = fopen(path, "re");
-	long pid = 0;
+	char text[32] = "";
+	long pid;
 
-	if (!f || fscanf(f, "%ld", &pid) != 1 || pid <= 0)
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	pid = strtol(text, NULL, 10);
+	if (pid <= 0)
 		fail_msg("swtpm left no pid in '%s'", path);
 	if (f)
 		fclose(f);

@@ -579,6 +579,7 @@ static void recovery_texts(void **state)
 {
 	uint8_t *key = secmem_alloc(RECOVERY_KEY), *back = secmem_alloc(RECOVERY_KEY);
 	char *text = secmem_alloc(2 * RECOVERY_TEXT);
+	size_t len;
 
 	(void)state;
 	for (int i = 0; i < RECOVERY_KEY; i++)
@@ -596,9 +597,10 @@ static void recovery_texts(void **state)
 		}
 	for (size_t i = 0; text[i]; i++)
 		text[i] = text[i] == '-' ? ' ' : text[i];
-	strcat(text, "\n");
+	len = strlen(text);
+	snprintf(text + len, 2 * RECOVERY_TEXT - len, "\n");
 	assert_ok(recovery_parse(text, back, &w.err), &w.err);
-	strcat(text, "1");
+	snprintf(text + len, 2 * RECOVERY_TEXT - len, "\n1");
 	assert_code(recovery_parse(text, back, &w.err), VMC_EINVAL, &w.err);
 	secmem_free(key, RECOVERY_KEY);
 	secmem_free(back, RECOVERY_KEY);
