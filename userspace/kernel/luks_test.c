@@ -242,10 +242,10 @@ static void foreign_tokens_are_refused(void **state)
 	formatted(path, &h);
 	assert_int_equal(crypt_init(&cd, path), 0);
 	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
-	assert_int_equal(crypt_token_json_set(cd, 0, "{\"type\":\"vmcrypt\",\"keyslots\":[],\"version\":2}"), 0);
+	assert_int_equal(crypt_token_json_set(cd, 0, "{\"type\":\"vmcrypt\",\"keyslots\":[],\"version\":3}"), 0);
 	crypt_free(cd);
 	assert_code(luks_read(path, &h, &e), VMC_ENOTSUP, &e);
-	assert_contains(e.text, "version 2");
+	assert_contains(e.text, "version 3");
 	assert_contains(e.text, path);
 	/* and a second one of ours */
 	assert_ok(luks_set_token(path, &token, &e), &e);
