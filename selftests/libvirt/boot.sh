@@ -32,6 +32,6 @@ check "vmcryptd with it" systemctl is-active vmcryptd.service
 check "a domain starts by itself, and writes to its disk" \
 	wait_for 200 grep -q -s 'wrote entry .: fourth' "$CONSOLE-web"
 wait_for 60 state_is web 'shut off'
-[ "$TAP_FAILED" = 0 ] || diag "$(journalctl -q -n 30 -u vmcryptd -u libvirtd; dmesg | grep apparmor.*DENIED | tail -n 5)"
+[ "$TAP_FAILED" = 0 ] || diag "$(journalctl -q -n 30 -u vmcryptd -u libvirtd; dmesg | grep 'apparmor.*DENIED' | tail -n 5)"
 closed "all is closed in the end"
 done_testing
