@@ -303,7 +303,7 @@ static void put_in(char *data, size_t *len, size_t before, const char *line, siz
 static void edit(char *data, size_t *len)
 {
 	(void)len;
-	memcpy(strstr(data, "key-4"), "key-9", 5);
+	strstr(data, "key-4")[4] = '9';
 }
 
 /* The hash is made to fit: then the next one does not hang on it. */

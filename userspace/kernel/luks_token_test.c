@@ -58,9 +58,11 @@ static void second_key_both_ways(void **state)
 	assert_memory_equal(got.second.wrapped, t.second.wrapped, sizeof(t.second.wrapped));
 	assert_memory_equal(got.second.kcv, t.second.kcv, sizeof(t.second.kcv));
 	at = strstr(json, "site/7");
-	memcpy(at, "site7/", 6);
+	at[4] = '7';
+	at[5] = '/';
 	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);
-	memcpy(at, "site/7", 6);
+	at[4] = '/';
+	at[5] = '7';
 	at = strstr(json, "\"version\":2") + strlen("\"version\":");
 	*at = '1';
 	assert_code(luks_token_parse(json, &got, &e), VMC_EINVAL, &e);

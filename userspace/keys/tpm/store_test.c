@@ -38,7 +38,7 @@ static int setup(void **state)
 	swtpm_start(&w.tpm, w.dir, "tpm");
 	snprintf(w.cfg.state_dir, sizeof(w.cfg.state_dir), "%s/state", w.dir);
 	snprintf(w.cfg.tpm_tcti, sizeof(w.cfg.tpm_tcti), "%s", w.tpm.tcti);
-	strcpy(w.cfg.tpm_bank, "sha256");
+	snprintf(w.cfg.tpm_bank, sizeof(w.cfg.tpm_bank), "%s", "sha256");
 	w.cfg.tpm_pcrs = 1 << 7;
 	w.cfg.tpm_nv_index = NV;
 	assert_ok(store_new(&w.s, &w.cfg, &w.err), &w.err);
@@ -112,7 +112,7 @@ static int see(const char *id, const uint8_t *material, uint32_t lease, void *da
 {
 	struct seen *s = data;
 
-	if (atoi(strchr(id, '/') + 1) % 256 != material[0] || material[0] != material[31])
+	if (strtol(strchr(id, '/') + 1, NULL, 10) % 256 != material[0] || material[0] != material[31])
 		return VMC_EINTERNAL;
 	s->n++;
 	s->sum += material[0];
@@ -274,7 +274,7 @@ static void no_tpm_no_store(void **state)
 	assert_code(store_enable(w.s, &w.err), VMC_ENOTPM, &w.err);
 	assert_int_equal(access(test_path(w.dir, "state"), F_OK), -1);
 	swtpm_start(&w.tpm, w.dir, "tpm");
-	strcpy(w.cfg.tpm_bank, "none");	/* fails late: when it is to be sealed */
+	snprintf(w.cfg.tpm_bank, sizeof(w.cfg.tpm_bank), "%s", "none");	/* fails late: when it is to be sealed */
 	assert_int_not_equal(store_enable(w.s, &w.err), 0);
 	assert_nothing_left();
 }
@@ -462,7 +462,7 @@ static void a_stolen_disk(void **state)
 	assert_ok(put(1), &w.err);
 	again();
 	swtpm_start(&other, w.dir, "other");
-	strcpy(w.cfg.tpm_tcti, other.tcti);
+	snprintf(w.cfg.tpm_tcti, sizeof(w.cfg.tpm_tcti), "%s", other.tcti);
 	assert_shut(VMC_ETPMROOT, "root key");
 	assert_int_equal(unlink(test_path(w.dir, "state/tpm/srk")), 0);
 	assert_int_not_equal(store_open(w.s, &w.err), 0);
@@ -547,7 +547,7 @@ static void the_recovery_key(void **state)
 	assert_code(store_recover(w.s, text, false, &w.err), VMC_EAUTH, &w.err);
 	/* a new board */
 	swtpm_start(&board, w.dir, "board");
-	strcpy(w.cfg.tpm_tcti, board.tcti);
+	snprintf(w.cfg.tpm_tcti, sizeof(w.cfg.tpm_tcti), "%s", board.tcti);
 	assert_shut(VMC_ETPMROOT, "root key");
 	assert_code(store_recover(w.s, other, false, &w.err), VMC_ETPMROOT, &w.err);
 	assert_ok(store_recover(w.s, other, true, &w.err), &w.err);
