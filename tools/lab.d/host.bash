@@ -89,8 +89,8 @@ host_dir()
 socket_dir()
 {
 	local dir sum
-	# Per tree: two trees may give the same names and addresses.
-	sum=$(printf '%s' "$TREE" | cksum)
+	# Per tree and folder of hosts: others may give the same names and addresses.
+	sum=$(printf '%s' "$TREE ${VMCRYPT_LAB-}" | cksum)
 	dir=${TMPDIR:-/tmp}
 	[ "${#dir}" -lt 40 ] || dir=/tmp
 	dir+=/vmcrypt-lab.$(id -u).${sum%% *}
