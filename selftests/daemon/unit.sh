@@ -165,8 +165,8 @@ rm -rf /etc/vmcrypt/hooks
 
 pid=$(systemctl show -P MainPID vmcryptd.service)
 check "no core dumps" grep -q 'core file size  *0  *0' "/proc/$pid/limits"
-# DAC_OVERRIDE 1, FOWNER 3, NET_ADMIN 12, IPC_LOCK 14, SYS_ADMIN 21
-check "the capabilities are those of the unit" grep -q '^CapBnd:[[:space:]]*000000000020500a$' "/proc/$pid/status"
+# DAC_OVERRIDE 1, FOWNER 3, LINUX_IMMUTABLE 9, NET_ADMIN 12, IPC_LOCK 14, SYS_ADMIN 21
+check "the capabilities are those of the unit" grep -q '^CapBnd:[[:space:]]*000000000020520a$' "/proc/$pid/status"
 check "seccomp is on" grep -q '^Seccomp:.*2' "/proc/$pid/status"
 
 # ---- the module goes and comes --------------------------------------------------------
