@@ -129,7 +129,7 @@ static int put_tables(const struct picture *p)
 
 int verb_status(struct cli *c)
 {
-	struct picture p = { NULL };
+	struct picture p = { .daemon = NULL };
 	int r = picture_take(c, &p);
 
 	if (!r && c->json) {
