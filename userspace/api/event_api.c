@@ -52,7 +52,7 @@ static int level_of(const struct vmm_event *e)
 	static const char *const bad[] = {
 		VMM_EV_VM_LOCKED, VMM_EV_BUNDLE_ALTERED, VMM_EV_KEY_ORPHANED, VMM_EV_JOB_FAILED,
 		VMM_EV_DISK_KEY_MISSING, VMM_EV_ALARM_RAISED,
-		"module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
+		"channel-broken", "module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
 	};
 	const char *reason = member(e->details, "reason", NULL);
 
@@ -235,6 +235,21 @@ static const char *reason_name(uint32_t reason)
 	return reason < ARRAY_SIZE(names) ? names[reason] : "other";
 }
 
+/* One that did what it was for is no news. */
+static void channel_closed(struct api *a, const struct vmk_event *e)
+{
+	const struct vmk_channel *c = &e->channel;
+	json_t *d;
+
+	if (vmk_end_good(e->reason) || e->reason == VMCRYPT_END_REMOVED)
+		return;
+	d = json_pack("{s:s, s:i, s:i, s:I, s:I}", "reason", vmk_end_name(e->reason), "migration", (int)c->migration,
+		      "channel", (int)c->number, "sent", (json_int_t)c->sent, "received", (json_int_t)c->received);
+	event_tell(a, "channel-broken", VMC_MSG_CHANNEL_BROKEN, NULL, d, "channel %u of migration %u broke: %s",
+		   c->number, c->migration, message_say(vmk_end_text(e->reason)));
+	json_decref(d);
+}
+
 void event_from_kernel(struct api *a, const struct vmk_event *e)
 {
 	const char *reason = reason_name(e->reason);
@@ -257,6 +272,11 @@ void event_from_kernel(struct api *a, const struct vmk_event *e)
 	case VMK_EV_VM_LOCK:
 		event_tell(a, "kernel-vm-locked", VMC_MSG_KERNEL_VM_LOCKED, vm, d,
 			   "the kernel locked VM %s: %s", vm, reason);
+		break;
+	case VMK_EV_CHANNEL_CLOSE:
+		channel_closed(a, e);
+		break;
+	case VMK_EV_MIGRATION_END:	/* whoever ran it tells */
 		break;
 	}
 	json_decref(d);

@@ -24,6 +24,11 @@
 #define VMK_KEK_ID_MAX	255
 #define VMK_VOLUME_MAX	63
 #define VMK_DESC_MAX	128
+#define VMK_PUBLIC_LEN	64
+#define VMK_SEALED_LEN	128
+#define VMK_BINDING_MIN	32
+#define VMK_BINDING_MAX	1024
+#define VMK_CHANNEL_MAX	1023	/* greatest number of a channel */
 
 struct vmk;
 
@@ -31,11 +36,13 @@ struct vmk;
 int vmk_open(struct vmk **k, struct vmc_error *err);
 void vmk_close(struct vmk *k);
 
-struct vmk_stats { uint64_t wraps, loads, rewraps, macs, auth_failures, lease_ends; };
+struct vmk_stats { uint64_t wraps, loads, rewraps, macs, auth_failures, lease_ends, exports, imports; };
 
 struct vmk_info {
 	char module_version[64], wrap_cipher[128];
 	uint32_t protocol_version, max_keks, max_vms, max_volumes, keks, vms, deks;
+	uint32_t max_migrations, migrations, max_channels, channels;
+	uint32_t record_max;		/* bytes; 0: a module that knows no channels */
 	struct vmk_stats stats;
 };
 int vmk_info(struct vmk *k, struct vmk_info *info, struct vmc_error *err);
@@ -111,11 +118,80 @@ int vmk_dek_get(struct vmk *k, const vmc_uuid *vm, const char *volume, struct vm
 		int32_t *keyring, struct vmc_error *err);
 int vmk_dek_del(struct vmk *k, const vmc_uuid *vm, const char *volume, struct vmc_error *err);
 
+/* ---- migrations: client_migration.c, client_channel.c ---- */
+
+enum vmk_role { VMK_SOURCE, VMK_DESTINATION };
+enum vmk_policy { VMK_MIGRATION_DISABLED, VMK_MIGRATION_OPPORTUNISTIC, VMK_MIGRATION_REQUIRED };
+
+struct vmk_migration {
+	uint32_t id;			/* of this host; never used twice */
+	vmc_uuid vm;
+	enum vmk_role role;
+	enum vmk_policy policy;
+	bool agreed;
+	uint32_t channels;		/* that are open */
+};
+
+/*
+ * A key pair for one migration, made in the kernel. Until it is agreed it goes away with @k. VMC_EPERM for a VM with
+ * keys loaded, unless @policy is "required"; VMC_EINVAL for "disabled".
+ */
+int vmk_migration_new(struct vmk *k, const vmc_uuid *vm, enum vmk_role role, enum vmk_policy policy, uint32_t *id,
+		      uint8_t public_key[VMK_PUBLIC_LEN], struct vmc_error *err);
+/* With the other kernel's public key, and VMK_BINDING_MIN to _MAX bytes that are the same at both ends. On the same @k. */
+int vmk_migration_agree(struct vmk *k, uint32_t id, const uint8_t peer_public_key[VMK_PUBLIC_LEN],
+			const uint8_t *binding, size_t n, struct vmc_error *err);
+int vmk_migration_get(struct vmk *k, uint32_t id, struct vmk_migration *out, struct vmc_error *err); /* VMC_ENOENT */
+int vmk_migration_list(struct vmk *k, struct vmk_migration **out, size_t *n, struct vmc_error *err);
+/* VMC_EBUSY while it has open channels, unless @force. */
+int vmk_migration_del(struct vmk *k, uint32_t id, bool force, struct vmc_error *err);
+
+enum vmk_carrier { VMK_PUMP, VMK_DIRECT };
+
+struct vmk_channel {
+	uint32_t migration, number;
+	enum vmk_carrier carrier;
+	uint64_t sent, received;		/* bytes of the plain side */
+	uint64_t sent_records, received_records;
+	uint32_t sent_epoch, received_epoch;
+};
+
+/*
+ * Encrypt what goes over the connection @wire. The kernel keeps the sockets; the caller closes its own descriptors, on
+ * failure too. @plain: a connected stream socket; -1: the kernel makes a stream, whose descriptor goes to @stream.
+ * @stream may be NULL with a @plain.
+ */
+int vmk_channel_new(struct vmk *k, uint32_t migration, uint32_t number, int wire, int plain, int *stream,
+		    struct vmc_error *err);
+int vmk_channel_get(struct vmk *k, uint32_t migration, uint32_t number, struct vmk_channel *out,
+		    struct vmc_error *err);
+int vmk_channel_list(struct vmk *k, struct vmk_channel **out, size_t *n, struct vmc_error *err);
+/* The other end is told; VMK_EV_CHANNEL_CLOSE comes when all is wiped. */
+int vmk_channel_del(struct vmk *k, uint32_t migration, uint32_t number, struct vmc_error *err);
+
+/* Why a migration or a channel ended (enum vmcrypt_end): for programs "auth-failed", for persons, for message_say(). */
+const char *vmk_end_name(uint32_t reason);
+const char *vmk_end_text(uint32_t reason);
+bool vmk_end_good(uint32_t reason);		/* all was passed on, and both sides said so */
+
+/*
+ * A loaded DEK, sealed for the kernel at the other end: at the source of an agreed migration of @vm whose policy is
+ * "required". @kek_id: of the KEK that it is wrapped by.
+ */
+int vmk_dek_export(struct vmk *k, uint32_t migration, const vmc_uuid *vm, const char *volume,
+		   char kek_id[VMK_KEK_ID_MAX + 1], uint8_t sealed[VMK_SEALED_LEN], struct vmc_error *err);
+/* Into the keyring of @vm at the destination. VMC_EAUTH: not sealed for this migration, KEK, VM and volume. VMC_EEXIST: loaded already. */
+int vmk_dek_import(struct vmk *k, uint32_t migration, const vmc_uuid *vm, const char *volume, const char *kek_id,
+		   const uint8_t sealed[VMK_SEALED_LEN], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err);
+
 /* Notifications: a second socket; poll vmk_events_fd(), then vmk_events_read() calls @fn for each. */
-enum vmk_event_type { VMK_EV_KEK_DEL, VMK_EV_DEK_DEL, VMK_EV_VM_LOCK };
+enum vmk_event_type { VMK_EV_KEK_DEL, VMK_EV_DEK_DEL, VMK_EV_VM_LOCK, VMK_EV_MIGRATION_END, VMK_EV_CHANNEL_CLOSE };
 struct vmk_event {
 	enum vmk_event_type type;
-	uint32_t reason;		/* enum vmcrypt_reason */
+	uint32_t reason;		/* enum vmcrypt_reason; of migrations and channels enum vmcrypt_end */
+	uint32_t migration;		/* of migrations and channels */
+	int error;			/* of a channel: the errno that belongs to the reason, or 0 */
+	struct vmk_channel channel;	/* of a channel: what it did */
 	char kek_id[VMK_KEK_ID_MAX + 1];
 	vmc_uuid vm;
 	char volume[VMK_VOLUME_MAX + 1];

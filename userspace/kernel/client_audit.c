@@ -14,6 +14,9 @@ static const char *const actions[] = {
 	[VMCRYPT_CMD_DEK_LOAD] = "dek-load",
 	[VMCRYPT_CMD_DEK_REWRAP] = "dek-rewrap",
 	[VMCRYPT_CMD_DEK_DEL] = "dek-revoke",
+	[VMCRYPT_CMD_DEK_EXPORT] = "dek-export",
+	[VMCRYPT_CMD_DEK_IMPORT] = "dek-import",
+	[VMCRYPT_CMD_MIGRATION_AGREE] = "migration-agree",
 };
 
 uint8_t vmk_req_cmd(const struct vmk_req *r)

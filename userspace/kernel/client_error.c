@@ -30,6 +30,10 @@ static void name_subject(const struct vmk_subject *s, char *out, size_t n)
 		len = strlen(out);
 		snprintf(out + len, n - len, " to KEK '%s'", s->new_kek_id);
 	}
+	if (s->migration) {
+		len = strlen(out);
+		snprintf(out + len, n - len, " of migration %u", s->migration);
+	}
 }
 
 static void hint_no_key(const struct vmk_subject *s, struct vmc_error *err)
@@ -61,6 +65,8 @@ static void hint_busy(const struct vmk_subject *s, struct vmc_error *err)
 /* The hint for a code, or false when the kernel's own is as good as any. */
 static bool hint_for(const struct vmk_subject *s, int code, struct vmc_error *err)
 {
+	if (s->migration && code != VMC_ENOKEY)		/* the module's own words are best */
+		return false;
 	switch (code) {
 	case VMC_ENOKEY:
 		hint_no_key(s, err);

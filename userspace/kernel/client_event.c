@@ -90,6 +90,39 @@ static int parse_vm_lock(struct nlmsghdr *h, struct vmk_event *e, struct vmc_err
 	return vmk_take_bytes(tb[VMCRYPT_A_VM_ID], e->vm.b, sizeof(e->vm.b), "VM id", err);
 }
 
+static int parse_migration_end(struct nlmsghdr *h, struct vmk_event *e, struct vmc_error *err)
+{
+	struct nlattr *tb[VMCRYPT_A_MIGRATION_MAX + 1];
+	struct vmk_migration m;
+	int rc;
+
+	if (genlmsg_parse(h, 0, tb, VMCRYPT_A_MIGRATION_MAX, vmk_migration_policy))
+		return vmc_fail(err, VMC_EPROTO, "a notification of the vmcrypt module cannot be read");
+	e->type = VMK_EV_MIGRATION_END;
+	e->reason = reason_of(tb[VMCRYPT_A_MIGRATION_REASON]);
+	rc = vmk_parse_migration(tb, &m, err);
+	if (rc)
+		return rc;
+	e->migration = m.id;
+	e->vm = m.vm;
+	return 0;
+}
+
+static int parse_channel_close(struct nlmsghdr *h, struct vmk_event *e, struct vmc_error *err)
+{
+	struct nlattr *tb[VMCRYPT_A_CHANNEL_MAX + 1];
+	int rc;
+
+	if (genlmsg_parse(h, 0, tb, VMCRYPT_A_CHANNEL_MAX, vmk_channel_policy))
+		return vmc_fail(err, VMC_EPROTO, "a notification of the vmcrypt module cannot be read");
+	e->type = VMK_EV_CHANNEL_CLOSE;
+	e->reason = reason_of(tb[VMCRYPT_A_CHANNEL_REASON]);
+	e->error = (int)reason_of(tb[VMCRYPT_A_CHANNEL_ERROR]);
+	rc = vmk_parse_channel(tb, &e->channel, err);
+	e->migration = e->channel.migration;
+	return rc;
+}
+
 int vmk_parse_event(struct nlmsghdr *h, struct vmk_event *e, struct vmc_error *err)
 {
 	memset(e, 0, sizeof(*e));
@@ -102,6 +135,10 @@ int vmk_parse_event(struct nlmsghdr *h, struct vmk_event *e, struct vmc_error *e
 		return parse_dek_del(h, e, err);
 	case VMCRYPT_CMD_VM_LOCK_NTF:
 		return parse_vm_lock(h, e, err);
+	case VMCRYPT_CMD_MIGRATION_END_NTF:
+		return parse_migration_end(h, e, err);
+	case VMCRYPT_CMD_CHANNEL_CLOSE_NTF:
+		return parse_channel_close(h, e, err);
 	default:
 		return vmc_fail(err, VMC_ENOENT, "notification %u is not known", genlmsg_hdr(h)->cmd);
 	}

@@ -27,6 +27,11 @@ const struct nla_policy vmk_info_policy[VMCRYPT_A_INFO_MAX + 1] = {
 	[VMCRYPT_A_INFO_VMS] = U32,
 	[VMCRYPT_A_INFO_DEKS] = U32,
 	[VMCRYPT_A_INFO_STATS] = NEST,
+	[VMCRYPT_A_INFO_MAX_MIGRATIONS] = U32,
+	[VMCRYPT_A_INFO_MIGRATIONS] = U32,
+	[VMCRYPT_A_INFO_MAX_CHANNELS] = U32,
+	[VMCRYPT_A_INFO_CHANNELS] = U32,
+	[VMCRYPT_A_INFO_RECORD_MAX] = U32,
 };
 
 static const struct nla_policy stats_policy[VMCRYPT_A_STATS_MAX + 1] = {
@@ -36,6 +41,8 @@ static const struct nla_policy stats_policy[VMCRYPT_A_STATS_MAX + 1] = {
 	[VMCRYPT_A_STATS_MACS] = U64,
 	[VMCRYPT_A_STATS_AUTH_FAILURES] = U64,
 	[VMCRYPT_A_STATS_LEASE_ENDS] = U64,
+	[VMCRYPT_A_STATS_EXPORTS] = U64,
+	[VMCRYPT_A_STATS_IMPORTS] = U64,
 };
 
 const struct nla_policy vmk_kek_policy[VMCRYPT_A_KEK_MAX + 1] = {
@@ -74,6 +81,33 @@ const struct nla_policy vmk_dek_policy[VMCRYPT_A_DEK_MAX + 1] = {
 	[VMCRYPT_A_DEK_KEYRING] = S32,
 	[VMCRYPT_A_DEK_MAC] = BYTES(VMCRYPT_MAC_LEN),
 	[VMCRYPT_A_DEK_REASON] = U32,
+	[VMCRYPT_A_DEK_SEALED] = BYTES(VMCRYPT_SEALED_LEN),
+};
+
+const struct nla_policy vmk_migration_policy[VMCRYPT_A_MIGRATION_MAX + 1] = {
+	[VMCRYPT_A_MIGRATION_ID] = U32,
+	[VMCRYPT_A_MIGRATION_VM_ID] = BYTES(VMCRYPT_VM_ID_LEN),
+	[VMCRYPT_A_MIGRATION_ROLE] = U32,
+	[VMCRYPT_A_MIGRATION_POLICY] = U32,
+	[VMCRYPT_A_MIGRATION_PUBLIC_KEY] = BYTES(VMCRYPT_PUBLIC_LEN),
+	[VMCRYPT_A_MIGRATION_AGREED] = FLAG,
+	[VMCRYPT_A_MIGRATION_REASON] = U32,
+	[VMCRYPT_A_MIGRATION_CHANNELS] = U32,
+};
+
+const struct nla_policy vmk_channel_policy[VMCRYPT_A_CHANNEL_MAX + 1] = {
+	[VMCRYPT_A_CHANNEL_MIGRATION] = U32,
+	[VMCRYPT_A_CHANNEL_NUMBER] = U32,
+	[VMCRYPT_A_CHANNEL_STREAM_FD] = S32,
+	[VMCRYPT_A_CHANNEL_CARRIER] = U32,
+	[VMCRYPT_A_CHANNEL_SENT] = U64,
+	[VMCRYPT_A_CHANNEL_RECEIVED] = U64,
+	[VMCRYPT_A_CHANNEL_SENT_RECORDS] = U64,
+	[VMCRYPT_A_CHANNEL_RECEIVED_RECORDS] = U64,
+	[VMCRYPT_A_CHANNEL_SENT_EPOCH] = U32,
+	[VMCRYPT_A_CHANNEL_RECEIVED_EPOCH] = U32,
+	[VMCRYPT_A_CHANNEL_REASON] = U32,
+	[VMCRYPT_A_CHANNEL_ERROR] = U32,
 };
 
 static int missing(const char *what, struct vmc_error *err)
@@ -126,6 +160,8 @@ int vmk_parse_stats(struct nlattr *nest, struct vmk_stats *stats)
 	stats->macs = u64_or_0(tb[VMCRYPT_A_STATS_MACS]);
 	stats->auth_failures = u64_or_0(tb[VMCRYPT_A_STATS_AUTH_FAILURES]);
 	stats->lease_ends = u64_or_0(tb[VMCRYPT_A_STATS_LEASE_ENDS]);
+	stats->exports = u64_or_0(tb[VMCRYPT_A_STATS_EXPORTS]);
+	stats->imports = u64_or_0(tb[VMCRYPT_A_STATS_IMPORTS]);
 	return 0;
 }
 
@@ -151,6 +187,11 @@ int vmk_parse_info(struct nlattr **tb, struct vmk_info *i, struct vmc_error *err
 	i->keks = u32_or_0(tb[VMCRYPT_A_INFO_KEKS]);
 	i->vms = u32_or_0(tb[VMCRYPT_A_INFO_VMS]);
 	i->deks = u32_or_0(tb[VMCRYPT_A_INFO_DEKS]);
+	i->max_migrations = u32_or_0(tb[VMCRYPT_A_INFO_MAX_MIGRATIONS]);
+	i->migrations = u32_or_0(tb[VMCRYPT_A_INFO_MIGRATIONS]);
+	i->max_channels = u32_or_0(tb[VMCRYPT_A_INFO_MAX_CHANNELS]);
+	i->channels = u32_or_0(tb[VMCRYPT_A_INFO_CHANNELS]);
+	i->record_max = u32_or_0(tb[VMCRYPT_A_INFO_RECORD_MAX]);
 	return 0;
 }
 
@@ -237,5 +278,37 @@ int vmk_parse_volumes(struct nlmsghdr *h, struct vmk_vm *vm, struct vmc_error *e
 	}
 	vm->volumes = v;
 	vm->n_volumes = (uint32_t)n;
+	return 0;
+}
+
+int vmk_parse_migration(struct nlattr **tb, struct vmk_migration *m, struct vmc_error *err)
+{
+	int rc = vmk_take_bytes(tb[VMCRYPT_A_MIGRATION_VM_ID], m->vm.b, sizeof(m->vm.b), "VM id", err);
+
+	if (!rc && !tb[VMCRYPT_A_MIGRATION_ID])
+		rc = missing(N_("migration number"), err);
+	if (rc)
+		return rc;
+	m->id = nla_get_u32(tb[VMCRYPT_A_MIGRATION_ID]);
+	m->role = u32_or_0(tb[VMCRYPT_A_MIGRATION_ROLE]);
+	m->policy = u32_or_0(tb[VMCRYPT_A_MIGRATION_POLICY]);
+	m->agreed = tb[VMCRYPT_A_MIGRATION_AGREED];
+	m->channels = u32_or_0(tb[VMCRYPT_A_MIGRATION_CHANNELS]);
+	return 0;
+}
+
+int vmk_parse_channel(struct nlattr **tb, struct vmk_channel *c, struct vmc_error *err)
+{
+	if (!tb[VMCRYPT_A_CHANNEL_MIGRATION] || !tb[VMCRYPT_A_CHANNEL_NUMBER])
+		return missing(N_("channel number"), err);
+	c->migration = nla_get_u32(tb[VMCRYPT_A_CHANNEL_MIGRATION]);
+	c->number = nla_get_u32(tb[VMCRYPT_A_CHANNEL_NUMBER]);
+	c->carrier = u32_or_0(tb[VMCRYPT_A_CHANNEL_CARRIER]);
+	c->sent = u64_or_0(tb[VMCRYPT_A_CHANNEL_SENT]);
+	c->received = u64_or_0(tb[VMCRYPT_A_CHANNEL_RECEIVED]);
+	c->sent_records = u64_or_0(tb[VMCRYPT_A_CHANNEL_SENT_RECORDS]);
+	c->received_records = u64_or_0(tb[VMCRYPT_A_CHANNEL_RECEIVED_RECORDS]);
+	c->sent_epoch = u32_or_0(tb[VMCRYPT_A_CHANNEL_SENT_EPOCH]);
+	c->received_epoch = u32_or_0(tb[VMCRYPT_A_CHANNEL_RECEIVED_EPOCH]);
 	return 0;
 }

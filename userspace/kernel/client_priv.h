@@ -65,6 +65,7 @@ struct vmk_subject {
 	const char *new_kek_id;		/* or NULL */
 	const vmc_uuid *vm;		/* or NULL */
 	const char *volume;		/* or NULL */
+	uint32_t migration;		/* or 0 */
 };
 
 /* Which VMCRYPT_CMD a request is, while it has its message. */
@@ -118,9 +119,13 @@ extern const struct nla_policy vmk_kek_policy[VMCRYPT_A_KEK_MAX + 1];
 extern const struct nla_policy vmk_vm_policy[VMCRYPT_A_VM_MAX + 1];
 extern const struct nla_policy vmk_dek_policy[VMCRYPT_A_DEK_MAX + 1];
 extern const struct nla_policy vmk_info_policy[VMCRYPT_A_INFO_MAX + 1];
+extern const struct nla_policy vmk_migration_policy[VMCRYPT_A_MIGRATION_MAX + 1];
+extern const struct nla_policy vmk_channel_policy[VMCRYPT_A_CHANNEL_MAX + 1];
 int vmk_parse_info(struct nlattr **tb, struct vmk_info *info, struct vmc_error *err);
 int vmk_parse_kek(struct nlattr **tb, struct vmk_kek *kek, struct vmc_error *err);
 int vmk_parse_vm(struct nlattr **tb, struct vmk_vm *vm, struct vmc_error *err);
+int vmk_parse_migration(struct nlattr **tb, struct vmk_migration *m, struct vmc_error *err);
+int vmk_parse_channel(struct nlattr **tb, struct vmk_channel *c, struct vmc_error *err);
 /* The volumes too, which vmk_parse_vm() leaves out; vmk_vm_clear() frees them. */
 int vmk_parse_volumes(struct nlmsghdr *h, struct vmk_vm *vm, struct vmc_error *err);
 int vmk_parse_stats(struct nlattr *nest, struct vmk_stats *stats);

@@ -204,6 +204,36 @@ static void events(void **state)
 	assert_int_equal(ev.type, VMK_EV_VM_LOCK);
 	nlmsg_free(m);
 
+	m = new_msg(VMCRYPT_CMD_MIGRATION_END_NTF);
+	put_u32(m, VMCRYPT_A_MIGRATION_ID, 7);
+	assert_code(vmk_parse_event(nlmsg_hdr(m), &ev, &e), VMC_EPROTO, &e);
+	put_bytes(m, VMCRYPT_A_MIGRATION_VM_ID, VMCRYPT_VM_ID_LEN);
+	put_u32(m, VMCRYPT_A_MIGRATION_REASON, VMCRYPT_END_COMPLETED);
+	assert_ok(vmk_parse_event(nlmsg_hdr(m), &ev, &e), &e);
+	assert_int_equal(ev.type, VMK_EV_MIGRATION_END);
+	assert_int_equal(ev.migration, 7);
+	assert_true(vmk_end_good(ev.reason));
+	nlmsg_free(m);
+
+	m = new_msg(VMCRYPT_CMD_CHANNEL_CLOSE_NTF);
+	put_u32(m, VMCRYPT_A_CHANNEL_MIGRATION, 7);
+	assert_code(vmk_parse_event(nlmsg_hdr(m), &ev, &e), VMC_EPROTO, &e);
+	put_u32(m, VMCRYPT_A_CHANNEL_NUMBER, 3);
+	put_u32(m, VMCRYPT_A_CHANNEL_REASON, VMCRYPT_END_AUTH_FAILED);
+	put_u32(m, VMCRYPT_A_CHANNEL_ERROR, EBADMSG);
+	assert_int_equal(nla_put_u64(m, VMCRYPT_A_CHANNEL_SENT, 5000000000ull), 0);
+	assert_ok(vmk_parse_event(nlmsg_hdr(m), &ev, &e), &e);
+	assert_int_equal(ev.type, VMK_EV_CHANNEL_CLOSE);
+	assert_int_equal(ev.migration, 7);
+	assert_int_equal(ev.channel.number, 3);
+	assert_int_equal(ev.error, EBADMSG);
+	assert_true(ev.channel.sent == 5000000000ull);
+	assert_string_equal(vmk_end_name(ev.reason), "auth-failed");
+	assert_false(vmk_end_good(ev.reason));
+	assert_string_equal(vmk_end_name(99), "unknown");
+	assert_contains(vmk_end_text(VMCRYPT_END_TRUNCATED), "cut");
+	nlmsg_free(m);
+
 	m = new_msg(200);	/* of a later module */
 	assert_code(vmk_parse_event(nlmsg_hdr(m), &ev, &e), VMC_ENOENT, &e);
 	nlmsg_free(m);
