@@ -217,6 +217,15 @@ run alarm acknowledge 9
 expect "acknowledge what is not raised" 4 '' "*no alarm '9'*"
 both "vm lock" "VM 'web1' is locked*vmcrypt vm unlock web1" vm lock web1 --now
 called "vm lock --now sends" 'org.vmcrypt1.VM.Lock b true'
+both "vm set --autostart" "VM 'web1' is powered on when the host starts" vm set web1 --autostart yes
+called "vm set --autostart sends" 'org.vmcrypt1.VM.SetAutostart bs true  '
+both "vm set --unit" "*then unit 'qemu@web1.service' is started" vm set web1 --autostart yes --unit qemu@web1.service
+called "vm set --unit sends" 'org.vmcrypt1.VM.SetAutostart bs true qemu@web1.service'
+both "vm set --autostart no" "VM 'web1' does not start with the host" vm set web1 --autostart no
+run vm set web1
+expect "vm set wants something to set" 1 '' "*nothing to set*Hint: *help vm set*"
+run vm set web1 --autostart no --unit x.service
+expect "vm set: a unit is for autostart" 1 '' "*--unit goes with --autostart yes"
 run vm register --all vm
 expect "vm register --all" 0 '1 VM registered*' ''
 called "vm register --all sends" "org.vmcrypt1.Manager.RegisterMany sa{sv} $work/vm {}"

@@ -161,6 +161,7 @@ static struct vm_object *vm_from_json(struct api *a, const json_t *o)
 	v->shows_as = copy_member(o, "shows_as");
 	v->cause = copy_member(o, "cause");
 	v->alarms = (uint32_t)json_integer_value(json_object_get(o, "alarms"));
+	v->autostart = json_is_true(json_object_get(o, "autostart"));
 	v->disks = calloc(json_array_size(disks) + 1, sizeof(v->disks[0]));
 	if (!v->self.key || !v->path || !v->name || !v->bundle || !v->power || !v->key_state ||
 	    !v->provider || !v->crypto_state || !v->shows_as || !v->cause || !v->disks)
@@ -445,6 +446,7 @@ static void vm_emit_diff(struct model *m, const struct vm_object *old, const str
 		note(&c, strcmp(old->shows_as, new->shows_as), "ShowsAs");
 		note(&c, strcmp(old->cause, new->cause), "Cause");
 		note(&c, old->alarms != new->alarms, "Alarms");
+		note(&c, old->autostart != new->autostart, "Autostart");
 		emit_changes(m, new->path, "org.vmcrypt1.VM", &c);
 	}
 	disks_emit_diff(m, old, new);

@@ -27,6 +27,7 @@ struct vm_object {
 	char *path;
 	char *name, *bundle, *power, *key_state, *provider, *crypto_state, *shows_as, *cause;
 	uint32_t alarms;
+	int autostart;
 	struct disk_object **disks;	/* sorted by path */
 	size_t n_disks;
 };

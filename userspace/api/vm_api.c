@@ -40,6 +40,11 @@ static int run_lock(struct call *c, struct backend *b, struct vmc_error *err)
 	return vmm_lock(b->m, c->vm, c->b, c->progress, err);
 }
 
+static int run_set_autostart(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	return vmm_set_autostart(b->m, c->vm, c->b, c->s[0], err);
+}
+
 static void disk_of(const struct call *c, struct vmm_disk *d)
 {
 	*d = (struct vmm_disk) {
@@ -112,6 +117,7 @@ static const struct method vm_methods[] = {
 	METHOD("PowerOn", "power", POOL_ACT, "power-on", NULL, LOOK_VM, run_power_on, 's', .fetches = true),
 	METHOD("PowerOff", "power", POOL_ACT, NULL, NULL, LOOK_VM, run_power_off, 0),
 	METHOD("Lock", "register-vm", POOL_ACT, "lock", NULL, LOOK_VM, run_lock, 0),
+	METHOD("SetAutostart", "manage-autostart", POOL_ACT, NULL, NULL, LOOK_VM, run_set_autostart, 0),
 	METHOD("CreateDisk", "add-disk", POOL_ACT, "disk-create", create_disk_options, LOOK_VM,
 	  run_create_disk, 0),
 	METHOD("EncryptDisk", "encrypt", POOL_COPY, "disk-encrypt", encrypt_disk_options, LOOK_VM,
@@ -141,6 +147,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_PROPERTY("CryptoState", "s", NULL, offsetof(struct vm_object, crypto_state), CHANGES),
 	SD_BUS_PROPERTY("ShowsAs", "s", NULL, offsetof(struct vm_object, shows_as), CHANGES),
 	SD_BUS_PROPERTY("Cause", "s", NULL, offsetof(struct vm_object, cause), CHANGES),
+	SD_BUS_PROPERTY("Autostart", "b", NULL, offsetof(struct vm_object, autostart), CHANGES),
 	SD_BUS_PROPERTY("Alarms", "u", NULL, offsetof(struct vm_object, alarms), CHANGES),
 	SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Unregister", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, call_dispatch, OPEN),
@@ -148,6 +155,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("PowerOn", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("PowerOff", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Lock", SD_BUS_ARGS("b", now), SD_BUS_NO_RESULT, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("SetAutostart", SD_BUS_ARGS("b", on, "s", unit), SD_BUS_NO_RESULT,
+				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("CreateDisk", SD_BUS_ARGS("s", name, "a{sv}", options),
 				SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("EncryptDisk", SD_BUS_ARGS("s", name, "s", source, "a{sv}", options),

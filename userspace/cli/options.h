@@ -54,6 +54,10 @@ enum opt_type {
 	  "let this provider open the VMs beside the one they have") \
 	X(REMOVE_PROVIDER, "remove-provider", TYPE_TEXT, "PROVIDER", \
 	  "of the two providers that open the VMs, take this one out") \
+	X(AUTOSTART, "autostart", TYPE_CHOICE, "yes|no", \
+	  "power it on when the host starts, with no network if its keys are kept, or not") \
+	X(UNIT, "unit", TYPE_TEXT, "NAME.service", \
+	  "and then start this systemd service, which runs the VM") \
 	X(UUID, "uuid", TYPE_TEXT, "UUID", \
 	  "id of the VM, for instance libvirt's (default: a new one)") \
 	X(HOME_SIZE, "home-size", TYPE_SIZE, "SIZE", \

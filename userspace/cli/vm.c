@@ -177,7 +177,7 @@ int verb_vm_list(struct cli *c)
 	static const struct column cols[] = {
 		{ N_("NAME"), "name" }, { N_("ID"), "id" }, { N_("POWER"), "power" },
 		{ N_("STATE"), "shows_as|key_state" }, { N_("CAUSE"), "cause" }, { N_("PROVIDER"), "provider" },
-		{ N_("DISKS"), "disks" },
+		{ N_("DISKS"), "disks" }, { N_("AUTOSTART"), "autostart" },
 	};
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListVMs", "");
@@ -374,6 +374,47 @@ int verb_vm_lock(struct cli *c)
 	out_say(c, "Next, when it may go on: vmcrypt vm unlock %s", c->operands[0]);
 	out_done(c, "vm", c->operands[0]);
 	return 0;
+}
+
+static int set_autostart(struct cli *c, const char *path)
+{
+	const char *unit = cli_value(c, OPT_UNIT);
+	bool on = !strcmp(cli_value(c, OPT_AUTOSTART), "yes");
+	int r;
+
+	if (unit && !on)
+		return vmc_fail(&c->err, VMC_EINVAL, "--unit goes with --autostart yes");
+	r = bus_method(c, path, IFACE_VM, "SetAutostart", "bs", (int)on, unit ? unit : "");
+	if (r)
+		return r;
+	if (!on)
+		out_say(c, "VM '%s' does not start with the host", c->operands[0]);
+	else if (unit)
+		out_say(c, "VM '%s' is powered on when the host starts, and then unit '%s' is started", c->operands[0],
+			unit);
+	else
+		out_say(c, "VM '%s' is powered on when the host starts", c->operands[0]);
+	return 0;
+}
+
+int verb_vm_set(struct cli *c)
+{
+	VMC_CLEANUP(free_string) char *path = NULL;
+	int r;
+
+	if (args_has(&c->args, OPT_UNIT) && !args_has(&c->args, OPT_AUTOSTART))
+		return vmc_fail(&c->err, VMC_EINVAL, "--unit goes with --autostart yes");
+	if (!args_has(&c->args, OPT_AUTOSTART)) {
+		vmc_fail(&c->err, VMC_EINVAL, "nothing to set");
+		vmc_hint(&c->err, "'vmcrypt help vm set' lists what can be set");
+		return VMC_EINVAL;
+	}
+	r = bus_vm_path(c, c->operands[0], &path);
+	if (!r && args_has(&c->args, OPT_AUTOSTART))
+		r = set_autostart(c, path);
+	if (!r)
+		out_done(c, "vm", c->operands[0]);
+	return r;
 }
 
 static int recrypt_deep(struct cli *c)

@@ -10,7 +10,8 @@
 
 /* As label() in render.c makes them of the members' names. */
 static const char *const labels[] = {
-	N_("Acknowledged"), N_("Acknowledged by"), N_("Alarms"), N_("Auth failures"), N_("Bundle"),
+	N_("Acknowledged"), N_("Acknowledged by"), N_("Alarms"), N_("Auth failures"), N_("Autostart"),
+	N_("Bundle"),
 	N_("CA"), N_("Cached"), N_("Cause"), N_("Cause text"), N_("Certificate days left"), N_("Checks"),
 	N_("Cleared"), N_("Client certificate"), N_("Code"), N_("Config dir"), N_("Crypto state"),
 	N_("Days left"), N_("Default"), N_("DEKs"), N_("Details"), N_("Device"), N_("Disks"),
@@ -25,7 +26,7 @@ static const char *const labels[] = {
 	N_("Reachable"), N_("Remedy"), N_("Rewraps"), N_("Self signed"), N_("Serial"), N_("Servers"),
 	N_("Severity"), N_("SHA256"), N_("Shows as"), N_("State"), N_("State dir"), N_("State error"),
 	N_("Stats"), N_("Subject"), N_("Text"), N_("Time"), N_("TLS min"), N_("Total"), N_("Trust"),
-	N_("Trusted"), N_("Type"), N_("Username"), N_("Users"), N_("Vendor"), N_("Verdict"), N_("Version"),
+	N_("Trusted"), N_("Type"), N_("Unit"), N_("Username"), N_("Users"), N_("Vendor"), N_("Verdict"), N_("Version"),
 	N_("VM ID"), N_("VMs"), N_("Volume"), N_("Volumes"), N_("Warnings"), N_("Wrap cipher"), N_("Wraps"),
 };
 

@@ -7,5 +7,6 @@ DAEMON_MOCKS	:= -Wl,-u,vmm_open -Wl,-u,providers_open -Wl,-u,vmk_open -Wl,-u,per
 
 LINK_daemon/server_test	:= $(DAEMON_MOCKS)
 LINK_daemon/calls_test	:= $(DAEMON_MOCKS)
+LINK_daemon/boot_test	:= $(DAEMON_MOCKS)
 LINK_daemon/hooks_test	:= $(DAEMON_MOCKS)
 LINK_daemon/language_test	:= $(DAEMON_MOCKS)

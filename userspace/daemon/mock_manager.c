@@ -24,8 +24,8 @@
 #define STEP_NS 10000000L
 
 struct mock_vm {
-	char id[VMC_UUID_STR], name[64], bundle[256];
-	bool on, busy, keys;	/* keys: they are on this host */
+	char id[VMC_UUID_STR], name[64], bundle[256], unit[256];
+	bool on, busy, autostart, keys;	/* keys: they are on this host */
 	unsigned int n_disks;
 	char disks[8][64];
 };
@@ -268,9 +268,9 @@ static json_t *show(const struct mock_vm *v)
 		json_array_append_new(disks, json_pack("{s:s, s:s, s:s, s:b, s:n, s:s, s:i, s:b}", "name", v->disks[i],
 			"path", "/x", "key", "kms/1", "open", v->on, "device", "dm_flags", "", "generation", 1,
 			"cached", v->keys));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b}, s:o}", "id", v->id, "name", v->name,
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b}, s:o, s:b}", "id", v->id, "name", v->name,
 			 "bundle", v->bundle, "power", v->on ? "on" : "off", "key_state", "ok", "provider", "kms",
-			 "home", "key", "kms/home", "cached", v->keys, "disks", disks);
+			 "home", "key", "kms/home", "cached", v->keys, "disks", disks, "autostart", v->autostart);
 }
 
 json_t *vmm_show(struct vmm *m, const char *vm, struct vmc_error *err)
@@ -374,6 +374,49 @@ int vmm_disk_close(struct vmm *m, const char *vm, const char *disk, struct vmc_e
 {
 	(void)m, (void)vm, (void)disk;
 	return vmc_fail(err, VMC_EBUSY, "'/vm/\xff\xfe.img' is in use");
+}
+
+int vmm_set_autostart(struct vmm *m, const char *vm, bool on, const char *unit, struct vmc_error *err)
+{
+	struct mock_vm *v;
+
+	pthread_mutex_lock(&m->lock);
+	v = find(m, vm, err);
+	if (v) {
+		v->autostart = on;
+		snprintf(v->unit, sizeof(v->unit), "%s", unit);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return v ? 0 : VMC_ENOENT;
+}
+
+/* Once in the life of the process, as if that were the host's; "bare" VMs have no keys then, and nobody gives any. */
+int vmm_autostart(struct vmm *m, bool ask, struct progress *p, json_t **out, struct vmc_error *err)
+{
+	json_t *results = json_array();
+
+	(void)ask, (void)p, (void)err;
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->n; i++) {
+		struct mock_vm *v = &m->vms[i];
+
+		if (!v->autostart || v->on)
+			continue;
+		v->on = v->keys;
+		json_array_append_new(results, json_pack("{s:s, s:s, s:b, s:s*}", "vm", v->id, "name", v->name, "ok",
+							 v->keys, "unit", *v->unit ? v->unit : NULL));
+	}
+	pthread_mutex_unlock(&m->lock);
+	*out = json_pack("{s:o}", "results", results);
+	return 0;
+}
+
+int vmm_autostart_done(struct vmm *m, const char *vm, const struct vmc_error *failed, struct vmc_error *err)
+{
+	(void)err;
+	emit(m, failed ? VMM_EV_VM_NOT_STARTED : VMM_EV_VM_POWERED_ON, VMC_MSG_VM_NOT_STARTED, vm,
+	     failed ? failed->text : "its unit was started");
+	return 0;
 }
 
 int vmm_disk_set_flags(struct vmm *m, const char *vm, const char *disk, const char *flags, struct vmc_error *err)

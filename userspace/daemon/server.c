@@ -30,6 +30,7 @@
 #include "../lib/util.h"
 #include "../lib/version.h"
 #include "backend.h"
+#include "boot.h"
 #include "health.h"
 #include "hooks.h"
 #include "metrics_file.h"
@@ -49,6 +50,7 @@ struct server {
 	struct api api;
 	struct module_watch *watch;
 	struct resume *resume;
+	struct boot *boot;
 	struct health *health;
 	struct hooks *hooks;
 	struct metrics_file *metrics;
@@ -210,6 +212,7 @@ static void change_done(struct pool_task *t, bool ran)
 	tell_ready(s);
 	if (s->had_module)
 		resume_jobs(s->resume);
+	boot_begin(s->boot);
 	try_change(s);
 }
 
@@ -264,7 +267,7 @@ static void on_module(bool there, void *data)
 static void try_finish(struct server *s)
 {
 	if (s->stopping && !s->changing && api_idle(&s->api) && health_idle(s->health) &&
-	    hooks_idle(s->hooks))
+	    boot_idle(s->boot) && hooks_idle(s->hooks))
 		sd_event_exit(s->event, s->status);
 }
 
@@ -307,6 +310,7 @@ static void on_checked(void *data)
 	struct server *s = data;
 
 	metrics_file_poke(s->metrics);
+	boot_again(s->boot);
 }
 
 static unsigned int stop_seconds(const struct server *s)
@@ -343,6 +347,7 @@ static void stop(struct server *s, int status)
 		vmm_shutdown(s->api.backend->m);
 	api_quiesce(&s->api);
 	health_stop(s->health);
+	boot_stop(s->boot);
 	hooks_stop(s->hooks);
 	r = sd_event_add_time_relative(s->event, &s->deadline, CLOCK_MONOTONIC,
 				       stop_seconds(s) * USEC, 0, on_deadline, s);
@@ -556,6 +561,8 @@ static int begin(struct server *s, struct vmc_error *err)
 	s->api.hook_data = s;
 	rc = resume_new(&s->resume, &s->api, err);
 	if (!rc)
+		rc = boot_new(&s->boot, &s->api, err);
+	if (!rc)
 		rc = health_new(&s->health, &s->api, on_checked, s, err);
 	if (!rc)
 		rc = hooks_new(&s->hooks, &s->api, err);
@@ -582,6 +589,7 @@ static void end(struct server *s)
 	mailbox_drain(s->api.box);	/* what they set off needs these */
 	s->api.alarm = NULL;
 	s->api.poke = NULL;
+	boot_free(s->boot);
 	health_free(s->health);
 	metrics_file_free(s->metrics);
 	hooks_free(s->hooks);

@@ -335,4 +335,5 @@ void alarm_clear_vm(struct vmm *m, const struct vm *vm)
 	clear(m, VMM_ALARM_VM_LOCKED, vm);
 	clear(m, VMM_ALARM_DISK_KEY, vm);
 	clear(m, VMM_ALARM_KEY_STATE, vm);
+	clear(m, VMM_ALARM_AUTOSTART, vm);
 }

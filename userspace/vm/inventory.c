@@ -30,13 +30,14 @@ static const char *const sql[ST_COUNT] = {
 	[ST_COMMIT] = "COMMIT",
 	[ST_ROLLBACK] = "ROLLBACK",
 	[ST_VM_PUT] = "INSERT INTO vms(id, name, bundle, power, key_state, key_error, key_hint, serial,"
-		" cause, suspended, missing)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+		" cause, suspended, missing, autostart, unit, boot)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 		" ON CONFLICT(id) DO UPDATE SET name = ?2, bundle = ?3, power = ?4, key_state = ?5,"
-		" key_error = ?6, key_hint = ?7, serial = ?8, cause = ?9, suspended = ?10, missing = ?11",
+		" key_error = ?6, key_hint = ?7, serial = ?8, cause = ?9, suspended = ?10, missing = ?11,"
+		" autostart = ?12, unit = ?13, boot = ?14",
 	[ST_VM_DEL] = "DELETE FROM vms WHERE id = ?1",
 	[ST_VM_ALL] = "SELECT id, name, bundle, power, key_state, key_error, key_hint, serial, cause,"
-		" suspended, missing FROM vms ORDER BY name, id",
+		" suspended, missing, autostart, unit, boot FROM vms ORDER BY name, id",
 	[ST_JOB_PUT] = "INSERT INTO jobs(id, kind, vm, state) VALUES(?1, ?2, ?3, ?4)"
 		" ON CONFLICT(id) DO UPDATE SET state = ?4",
 	[ST_JOB_GET] = "SELECT id, kind, vm, state FROM jobs WHERE id = ?1",
@@ -91,6 +92,11 @@ static const char *const steps[INVENTORY_SCHEMA] = {
 	" acknowledged_by TEXT NOT NULL, reason TEXT NOT NULL);"
 	"CREATE UNIQUE INDEX alarms_raised ON alarms(type, kind, entity) WHERE cleared = 0;"
 	"PRAGMA user_version = 2;",
+
+	"ALTER TABLE vms ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vms ADD COLUMN unit TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE vms ADD COLUMN boot TEXT NOT NULL DEFAULT '';"
+	"PRAGMA user_version = 3;",
 };
 
 struct inventory {
@@ -352,6 +358,9 @@ int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_
 	sqlite3_bind_int(st, 9, vm->cause);
 	sqlite3_bind_int(st, 10, vm->suspended);
 	text(st, 11, missing);
+	sqlite3_bind_int(st, 12, vm->autostart);
+	text(st, 13, vm->unit);
+	text(st, 14, vm->boot);
 	r = write_one(inv, st, err);
 	pthread_mutex_unlock(&inv->lock);
 	free(missing);
@@ -389,6 +398,9 @@ static void read_vm(sqlite3_stmt *st, struct inv_vm *vm)
 	vm->cause = sqlite3_column_int(st, 8);
 	vm->suspended = sqlite3_column_int(st, 9);
 	vm->missing = column_json(st, 10);
+	vm->autostart = sqlite3_column_int(st, 11);
+	column(st, 12, vm->unit, sizeof(vm->unit));
+	column(st, 13, vm->boot, sizeof(vm->boot));
 }
 
 /* Call @row for each row of @st; then reset it. Called locked. */

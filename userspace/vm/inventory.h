@@ -16,9 +16,10 @@
 #include "../lib/error.h"
 #include "../lib/util.h"
 
-#define INVENTORY_SCHEMA	2
+#define INVENTORY_SCHEMA	3
 #define INVENTORY_EVENTS_MAX	10000	/* the oldest go first */
 #define INVENTORY_ALARMS_MAX	1000	/* cleared ones that are kept */
+#define INVENTORY_UNIT_MAX	255
 
 struct inventory;
 
@@ -33,6 +34,9 @@ struct inv_vm {
 	char key_error[768], key_hint[768];
 	json_t *missing;		/* array of the keys that are missing, or NULL; borrowed */
 	uint64_t serial;		/* of the bundle last seen */
+	bool autostart;			/* it starts with the host, */
+	char unit[INVENTORY_UNIT_MAX + 1];	/* and then this systemd unit; "" none */
+	char boot[VMC_UUID_STR];	/* the start of the host in which that is done */
 };
 
 struct inv_job {

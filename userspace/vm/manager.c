@@ -5,6 +5,7 @@
 
 #include "../lib/fs.h"
 #include "../lib/log.h"
+#include "boot_id.h"
 #include "copy.h"
 #include "vm_priv.h"
 
@@ -326,7 +327,9 @@ int vmm_open(struct vmm **out, const struct vmc_config *cfg, struct vmk *k, stru
 	m->checkpoint_bytes = COPY_CHECKPOINT_BYTES;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->alarm_lock, NULL);
-	r = start(m, err);
+	r = boot_id(m->boot, err);
+	if (!r)
+		r = start(m, err);
 	if (r) {
 		vmm_close(m);
 		return r;

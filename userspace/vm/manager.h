@@ -59,6 +59,7 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_KEY_CREATED	"key-created"
 #define VMM_EV_KEY_REMOVED	"key-removed"
 #define VMM_EV_KEY_ORPHANED	"key-orphaned"
+#define VMM_EV_VM_NOT_STARTED	"vm-not-started"
 #define VMM_EV_JOB_PENDING	"job-pending"
 #define VMM_EV_JOB_FAILED	"job-failed"
 
@@ -128,7 +129,7 @@ int vmm_lock(struct vmm *m, const char *vm, bool now, struct progress *p, struct
  * {id, name, bundle, power: "on"|"off", key_state: "ok"|"locked"|"disk-key-missing", key_error?, key_hint?,
  *  crypto_state: "unlocked"|"locked", shows_as: "ok"|"invalid"|"disk-key-missing"|"suspended",
  *  cause: name|null, cause_text, remedy, missing_keys: [{id, state, volumes: [name ...], error?, hint?}],
- *  alarms: how many are raised, provider, serial, migration, job: null|"what it is busy with", mount: null|path,
+ *  autostart: bool, unit?, alarms: how many are raised, provider, serial, migration, job: null|"what it is busy with", mount: null|path,
  *  home: VOLUME, disks: [VOLUME ...]}; a VOLUME is {name, path, key, kcv, generation, luks_uuid, dm_flags, open,
  *  device: null|path, loaded, cached}. vmm_list() is an array of the same.
  */
@@ -219,6 +220,23 @@ int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err);
  */
 json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
 
+/* ---- VMs that start with the host ------------------------------------------------ */
+
+/*
+ * Whether @vm is powered on when the host starts, from its next start on, and then a systemd service @unit (NULL or "":
+ * none) is started, which runs the VM. VMC_EINVAL: not the name of a service. libvirt's domains have their own autostart.
+ */
+int vmm_set_autostart(struct vmm *m, const char *vm, bool on, const char *unit, struct vmc_error *err);
+/*
+ * Power on each such VM for which that was not done in this start of the host, and which nobody powered on in it. One
+ * fetch for all keys, but with @ask false none: then those are left out that are locked. Succeeds when each was tried;
+ * *@out: {results: [{vm, name, ok, unit?, error?, hint?, code?}]}. One that fails has an alarm, and is tried at the next
+ * call; one that has a unit stays in the list until vmm_autostart_done().
+ */
+int vmm_autostart(struct vmm *m, bool ask, struct progress *p, json_t **out, struct vmc_error *err);
+/* Its unit was started, or (@failed) was not, of which there is an alarm then. */
+int vmm_autostart_done(struct vmm *m, const char *vm, const struct vmc_error *failed, struct vmc_error *err);
+
 /* ---- alarms ------------------------------------------------------------------ */
 
 #define VMM_ALARM_VM_LOCKED	"vm-locked"
@@ -227,6 +245,7 @@ json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
 #define VMM_ALARM_PROVIDER_DOWN	"provider-down"
 #define VMM_ALARM_PROVIDER_CERT	"provider-certificate"
 #define VMM_ALARM_PERSISTENCE	"host-persistence"
+#define VMM_ALARM_AUTOSTART	"vm-not-started"
 
 enum vmm_severity { VMM_WARNING, VMM_CRITICAL };
 

@@ -117,7 +117,7 @@ static json_t *devices(const struct vmm *m, const struct vm *vm)
 	return json_pack("{s:s, s:o}", "home", device, "disks", disks);
 }
 
-static int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err)
+int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err)
 {
 	uint64_t were;
 	int r;
@@ -137,6 +137,11 @@ static int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc
 	return r;
 }
 
+void power_tell_on(struct vmm *m, const struct vm *vm)
+{
+	vmm_emit(m, VMM_EV_VM_POWERED_ON, VMC_MSG_VM_POWERED_ON, vm->id, NULL, "VM '%s' is on", vm->row.name);
+}
+
 int vmm_power_on(struct vmm *m, const char *ref, struct progress *p, json_t **out, struct vmc_error *err)
 {
 	struct vm *vm;
@@ -149,8 +154,8 @@ int vmm_power_on(struct vmm *m, const char *ref, struct progress *p, json_t **ou
 	if (!r) {
 		if (out)
 			*out = devices(m, vm);
-		vmm_emit(m, VMM_EV_VM_POWERED_ON, VMC_MSG_VM_POWERED_ON, vm->id, NULL,
-			 "VM '%s' is on", vm->row.name);
+		autostart_settle(m, vm);
+		power_tell_on(m, vm);
 	}
 	vm_drop(m, vm);
 	return r;
@@ -201,6 +206,8 @@ int vmm_power_off(struct vmm *m, const char *ref, struct vmc_error *err)
 	if (r)
 		return r;
 	r = power_off(m, vm, err);
+	if (!r)
+		autostart_settle(m, vm);
 	vm_drop(m, vm);
 	return r;
 }

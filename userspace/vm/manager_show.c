@@ -234,6 +234,9 @@ static void add_state(struct vmm *m, const struct look *l, json_t *o)
 							 why));
 	json_object_set_new(o, "remedy", json_string(todo));
 	json_object_set_new(o, "missing_keys", vm->row.missing ? json_deep_copy(vm->row.missing) : json_array());
+	json_object_set_new(o, "autostart", json_boolean(vm->row.autostart));
+	if (vm->row.autostart && vm->row.unit[0])
+		json_object_set_new(o, "unit", json_string(vm->row.unit));
 	json_object_set_new(o, "alarms", json_integer(json_integer_value(json_object_get(l->p->alarms, vm->id))));
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../lib/secmem.h"
+#include "boot_id.h"
 #include "device.h"
 
 static struct vmc_error err;
@@ -22,6 +23,16 @@ static void on_event(const struct vmm_event *e, void *data)
 
 	assert_int_equal(strlen(e->message_id), 32);
 	snprintf(w->events + n, sizeof(w->events) - n, "%s ", e->type);
+}
+
+/* In place of boot_id.c: the number of the start. */
+static unsigned int boots;
+
+int boot_id(char id[VMC_UUID_STR], struct vmc_error *e)
+{
+	(void)e;
+	snprintf(id, VMC_UUID_STR, "00000000-0000-4000-8000-%012u", boots);
+	return 0;
 }
 
 void world_config(struct world *w, char *dir)
@@ -54,6 +65,7 @@ void world_reboot(struct world *w)
 {
 	world_down(w);
 	platform_reboot();
+	boots++;
 	world_up(w);
 }
 

@@ -50,6 +50,7 @@ struct vmm {
 	uint64_t checkpoint_bytes;	/* how much a copy writes between two words to the journal */
 	atomic_bool examining;		/* a health check runs */
 	atomic_bool rotating;		/* a shallow recrypt runs: one at a time */
+	char boot[VMC_UUID_STR];	/* this start of the host */
 	pthread_mutex_t alarm_lock;	/* no other is taken under it but the inventory's */
 	pthread_mutex_t lock;
 	struct vm **vms;		/* as they came */
@@ -89,6 +90,8 @@ int vm_save(struct vmm *m, struct vm *vm, struct bundle *b, struct vmc_error *er
 int vm_write(struct vmm *m, struct vm *vm, struct bundle *b, struct vmc_error *err);
 /* Make @b, which is on disk already, the VM's. */
 void vm_adopt(struct vmm *m, struct vm *vm, struct bundle *b);
+/* @row, which is a copy of the VM's, into the inventory, and then the VM's. */
+int vm_put_row(struct vmm *m, struct vm *vm, const struct inv_vm *row, struct vmc_error *err);
 int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err);
 /* What an attempt to get the keys of a VM gave. */
 struct key_verdict {
@@ -273,9 +276,18 @@ int make_committed(const struct inv_job *job, struct vmc_error *err);
 
 /* ---- manager_power.c ----------------------------------------------------------- */
 
+/* What vmm_power_on() does, without its event; @vm is taken. */
+int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err);
+void power_tell_on(struct vmm *m, const struct vm *vm);
+
 /* What vmm_power_off() does; @vm is taken. */
 int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* At start: finish a power-off or undo a power-on that was cut short. */
 void power_recover(struct vmm *m, struct vm *vm);
+
+/* ---- manager_autostart.c ------------------------------------------------------- */
+
+/* Somebody powered @vm on: nothing is left to do for it in this start of the host. */
+void autostart_settle(struct vmm *m, struct vm *vm);
 
 #endif

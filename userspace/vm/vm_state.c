@@ -87,7 +87,7 @@ void vm_mount_point(const struct vmm *m, const struct vm *vm, char out[PATH_MAX]
 	snprintf(out, PATH_MAX, "%s/home/%s", m->cfg->runtime_dir, vm->id);
 }
 
-static int put_row(struct vmm *m, struct vm *vm, const struct inv_vm *row, struct vmc_error *err)
+int vm_put_row(struct vmm *m, struct vm *vm, const struct inv_vm *row, struct vmc_error *err)
 {
 	int r = inventory_vm_put(m->inv, row, err);
 
@@ -138,7 +138,7 @@ static void note_serial(struct vmm *m, struct vm *vm)
 
 	row.serial = vm->b.serial;
 	memcpy(row.name, vm->b.name, sizeof(row.name));
-	if (put_row(m, vm, &row, &err))
+	if (vm_put_row(m, vm, &row, &err))
 		log_err("VM '%s': %s", vm->row.name, err.text);
 }
 
@@ -177,7 +177,7 @@ int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err)
 	struct inv_vm row = vm->row;
 
 	row.on = on;
-	return put_row(m, vm, &row, err);
+	return vm_put_row(m, vm, &row, err);
 }
 
 /* ---- key state ---------------------------------------------------------------- */
@@ -266,7 +266,7 @@ static void change_keys(struct vmm *m, struct vm *vm, const struct inv_vm *row)
 		json_decref(row->missing);
 		return;
 	}
-	if (put_row(m, vm, row, &err)) {
+	if (vm_put_row(m, vm, row, &err)) {
 		log_err("VM '%s': the key state was not recorded: %s", vm->row.name, err.text);
 		json_decref(row->missing);
 		return;
