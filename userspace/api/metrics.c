@@ -12,10 +12,11 @@
 static const char *const states[] = { "ok", "invalid", "disk-key-missing", "suspended" };
 static const char *const causes[] = {
 	"kms-error", "keys-missing-on-kms", "keys-missing-on-host", "provider-unknown",
-	"trusted-provider-unavailable", "attestation-failed", "by-hand",
+	"trusted-provider-unavailable", "attestation-failed", "by-hand", "host-tpm",
 };
 static const char *const alarm_types[] = {
 	"vm-locked", "disk-key-missing", "provider-down", "provider-certificate", "host-persistence", "key-state",
+	"vm-not-started",
 };
 
 /* In quotes, as the format wants label values. */

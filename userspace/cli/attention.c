@@ -80,6 +80,22 @@ static void add_vms(json_t *list, const json_t *vms, const json_t *alarms)
 	}
 }
 
+/* It makes no keys, and what it made dies with the host. */
+static void add_backups(json_t *list, const json_t *providers)
+{
+	const json_t *provider;
+	char to_do[256];
+	size_t i;
+
+	json_array_foreach(providers, i, provider) {
+		if (strcmp(text_of(provider, "state"), "Not backed up"))
+			continue;
+		snprintf(to_do, sizeof(to_do), "vmcrypt provider export %s --out FILE", text_of(provider, "name"));
+		add(list, _("it makes no keys until it is, and without a backup its VMs are lost with this host"), to_do,
+		    _("Key provider '%s' is not backed up"), text_of(provider, "name"));
+	}
+}
+
 static void add_forecast(json_t *list, const json_t *would_lock)
 {
 	size_t i, n = json_array_size(would_lock);
@@ -115,6 +131,7 @@ json_t *attention(const json_t *daemon, const json_t *vms, const json_t *alarms)
 		add_alarm(list, alarm);
 	add_vms(list, vms, alarms);
 	add_forecast(list, json_object_get(json_object_get(daemon, "health"), "would_lock"));
+	add_backups(list, json_object_get(daemon, "providers"));
 	if (json_is_array(json_object_get(daemon, "providers")) && !json_array_size(json_object_get(daemon, "providers")))
 		add(list, _("without one there are no keys"), "vmcrypt provider add kmip NAME --server HOST --default", "%s",
 		    _("There is no key provider yet"));

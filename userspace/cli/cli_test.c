@@ -472,6 +472,12 @@ static void test_attention(void **state)
 	assert_string_equal(said(list, 1, "what"), "VM 'b' shows as suspended");
 	assert_string_equal(said(list, 1, "do"), "vmcrypt vm unlock b");
 	json_decref(list);
+	list = need("{\"module\":{\"loaded\":true},\"providers\":[{\"name\":\"n\",\"kind\":\"native\",\"state\":\"Not backed up\"},"
+		    "{\"name\":\"m\",\"kind\":\"native\",\"state\":\"Active\"}]}", "[]", "[]");
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(said(list, 0, "what"), "Key provider 'n' is not backed up");
+	assert_string_equal(said(list, 0, "do"), "vmcrypt provider export n --out FILE");
+	json_decref(list);
 	list = need("{\"module\":{\"loaded\":false,\"error\":\"not there\",\"hint\":\"modprobe vmcrypt\"},\"providers\":[],"
 		    "\"health\":{\"would_lock\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}", "[]", "[]");
 	assert_int_equal(json_array_size(list), 3);

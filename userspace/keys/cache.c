@@ -87,7 +87,7 @@ static struct cache_sink sink;
 void cache_set_sink(const struct cache_sink *new)
 {
 	pthread_rwlock_wrlock(&sink_lock);
-	sink = new ? *new : (struct cache_sink){ NULL, NULL, NULL };
+	sink = new ? *new : (struct cache_sink){ .data = NULL };
 	pthread_rwlock_unlock(&sink_lock);
 }
 
@@ -96,6 +96,16 @@ void cache_forget(const char *id)
 	pthread_rwlock_rdlock(&sink_lock);
 	if (sink.forget)
 		sink.forget(id, sink.data);
+	pthread_rwlock_unlock(&sink_lock);
+}
+
+void cache_kept(struct kek_need *needs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		needs[i].kept = false;
+	pthread_rwlock_rdlock(&sink_lock);
+	if (sink.kept && n)
+		sink.kept(needs, n, sink.data);
 	pthread_rwlock_unlock(&sink_lock);
 }
 

@@ -12,6 +12,7 @@ struct kek_need {
 	bool was_cached;
 	uint8_t kcv[VMK_KCV_LEN];
 	enum provider_key_state state;	/* on the provider; PKS_UNKNOWN when it was not asked or did not say */
+	bool kept;			/* by cache_kept() */
 	bool trusted;			/* the provider is one that gives keys to attested hosts only */
 	int code;			/* 0, VMC_ENOKEY, VMC_EKEYSTATE, VMC_EUNREACH, VMC_ENOENT (unknown provider) ... */
 	struct vmc_error err;
@@ -34,6 +35,9 @@ uint32_t cache_lease(void);
 /* A key that the operator took out of the cache: whoever keeps it forgets it. */
 void cache_forget(const char *id);
 
+/* Which of @needs would be back in the cache after a reboot with no provider: what keeps them is tried for that. */
+void cache_kept(struct kek_need *needs, size_t n);
+
 /* Who is told of keys that come into the cache, and of those that are to be forgotten; see persist.h. */
 struct cache_key {
 	const char *id;
@@ -44,6 +48,7 @@ struct cache_sink {
 	/* All of one provider. From any thread; must not call back into the cache. */
 	void (*store)(const struct cache_key *keys, size_t n, const char *provider, const char *kind, void *data);
 	void (*forget)(const char *id, void *data);
+	void (*kept)(struct kek_need *needs, size_t n, void *data);
 	void *data;
 };
 /* One in a process; NULL: none. Returns when the one from before is not being told any more. */

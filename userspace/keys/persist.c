@@ -26,6 +26,7 @@ struct persist {
 	pthread_mutex_t lock;		/* the store and the fault */
 	struct store *store;
 	struct vmc_error fault;		/* code 0: all is well */
+	bool refused;			/* the fault is that a trial failed */
 	struct persist_hooks hooks;
 };
 
@@ -35,6 +36,7 @@ static void tell(struct persist *p, const struct vmc_error *err)
 {
 	bool was = p->fault.code;
 
+	p->refused = false;
 	if (err) {
 		log_warn("key persistence: %s%s%s", err->text, err->hint[0] ? ". Hint: " : "", err->hint);
 		p->fault = *err;
@@ -165,12 +167,33 @@ static void on_forget(const char *id, void *data)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* With each check of health: that the seal does not open any more is told before a reboot that needs it. */
+static void on_kept(struct kek_need *needs, size_t n, void *data)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct persist *p = data;
+
+	pthread_mutex_lock(&p->lock);
+	if (store_is_open(p->store) && store_is_enabled(p->store)) {
+		if (store_try(p->store, &err)) {
+			tell(p, &err);
+			p->refused = true;
+		} else {
+			for (size_t i = 0; i < n; i++)
+				needs[i].kept = store_has(p->store, needs[i].id);
+			if (p->refused)
+				tell(p, NULL);
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- open, close, restore ------------------------------------------------------- */
 
 int persist_open(struct persist **out, const struct vmc_config *cfg, struct providers *ps, struct vmc_error *err)
 {
 	struct persist *p = calloc(1, sizeof(*p));
-	struct cache_sink sink = { on_store, on_forget, p };
+	struct cache_sink sink = { on_store, on_forget, on_kept, p };
 	int rc;
 
 	if (!p)

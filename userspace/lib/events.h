@@ -37,6 +37,7 @@
 #define VMC_MSG_VM_LOCKED_TRUSTED	"ad34d3fa790048f09dcc066d315cbba4"
 #define VMC_MSG_VM_LOCKED_ATTESTATION	"cbc408ffef814264bea7a17d70f13174"
 #define VMC_MSG_VM_LOCKED_BY_HAND	"6784c5c0dd504cf68decca0310d82461"
+#define VMC_MSG_VM_LOCKED_HOST_TPM	"d2c1fd3810cb48728f6f0caa5c016dbe"
 #define VMC_MSG_DISK_KEY_MISSING	"bee8134d02194d98a109162789122287"
 
 /* Alarms. What is wrong is in the event or alarm that they are about. */

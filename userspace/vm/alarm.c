@@ -48,16 +48,13 @@ static const char *words(const struct vmm *m, const struct inv_alarm *a, char *o
 
 static void remedy(const struct inv_alarm *a, char *out, size_t n)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512], text[MESSAGE_MAX];
+	char text[MESSAGE_MAX];
 
 	if (strcmp(a->type, VMM_ALARM_VM_LOCKED)) {
 		vm_fill_names(say(a->remedy, text, sizeof(text)), a->name, a->name, NULL, out, n);
 		return;
 	}
-	missing_provider(a->keys, provider);
-	missing_words(a->keys, keys, sizeof(keys));
-	vm_cause_remedy_for((enum vm_cause)a->cause, a->name, provider[0] ? provider : NULL,
-			    keys[0] ? keys : NULL, out, n);
+	missing_remedy((enum vm_cause)a->cause, a->name, a->keys, out, n);
 }
 
 static json_t *alarm_json(const struct vmm *m, const struct inv_alarm *a)

@@ -62,6 +62,12 @@ static const struct cause causes[VM_CAUSE_COUNT] = {
 		  N_("Virtual machine is locked because an administrator locked it.") },
 		N_("When it may run again: 'vmcrypt vm unlock {vm}'"),
 	},
+	[VM_CAUSE_HOST_TPM] = {
+		"host-tpm", VMC_MSG_VM_LOCKED_HOST_TPM,
+		{ N_("Virtual machine is locked because the TPM of this host does not open its key provider."),
+		  N_("Virtual machine is locked because the TPM of this host does not open its key provider.") },
+		N_("'vmcrypt provider test {provider}' says what is wrong with the TPM; the backup of '{provider}' brings its key back whatever that is: 'vmcrypt provider import FILE'. The VM unlocks then, or at once with 'vmcrypt vm unlock {vm}'"),
+	},
 };
 
 static const struct cause *get(enum vm_cause cause)
@@ -170,6 +176,13 @@ enum vm_cause vm_cause_of(int code, bool trusted)
 	case VMC_EPERM:		/* it was not asked, since the caller may not fetch */
 	case VMC_ENOSPC:	/* the kernel's cache is full */
 		return VM_CAUSE_KEYS_MISSING_HOST;
+	case VMC_ENOTPM:
+	case VMC_ETPMOFF:
+	case VMC_ETPMLOCKOUT:
+	case VMC_ETPMCLEARED:
+	case VMC_ETPMROOT:
+	case VMC_ETPMPOLICY:
+		return VM_CAUSE_HOST_TPM;
 	case VMC_EREFUSED:
 		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KMS_ERROR;
 	default:

@@ -21,6 +21,7 @@ enum vm_cause {
 	VM_CAUSE_TRUSTED_UNAVAILABLE,	/* a trusted provider cannot be reached */
 	VM_CAUSE_ATTESTATION_FAILED,	/* a trusted provider does not trust this host */
 	VM_CAUSE_BY_HAND,		/* an administrator locked it: nothing but an unlock ends that */
+	VM_CAUSE_HOST_TPM,		/* its provider has no server: what it keeps here is sealed, and the TPM does not open it */
 	VM_CAUSE_COUNT,
 };
 

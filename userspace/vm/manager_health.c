@@ -66,7 +66,7 @@ static const char *first_error(const json_t *report)
 static int test(struct provider *p, json_t *o, struct vmc_error *err)
 {
 	json_t *report = NULL;
-	const char *said;
+	const char *said, *own;
 	int r;
 
 	if (!p->ops->test)
@@ -74,7 +74,11 @@ static int test(struct provider *p, json_t *o, struct vmc_error *err)
 	r = p->ops->test(p, &report, err);
 	if (!r)
 		read_report(o, report);
-	if (!r && json_is_false(json_object_get(report, "reachable"))) {
+	own = json_string_value(json_object_get(report, "error"));
+	if (!r && own) {		/* one without servers tells for itself */
+		r = vmc_fail(err, vmc_code_from_name(json_string_value(json_object_get(report, "code"))), "%s", own);
+		vmc_hint(err, "%s", json_string_value(json_object_get(report, "hint")) ?: "");
+	} else if (!r && json_is_false(json_object_get(report, "reachable"))) {
 		said = first_error(report);
 		r = vmc_fail(err, VMC_EUNREACH, "no server of key provider '%s' answers%s%s", p->name,
 			     said ? ": " : "", said ? said : "");
@@ -190,12 +194,15 @@ static void ask_group(struct vmm *m, const struct checkup *c, const char *name, 
 {
 	const json_t *health = json_object_get(c->providers, name);
 	const char *said = json_string_value(json_object_get(health, "error"));
+	const char *hint = json_string_value(json_object_get(health, "hint"));
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct provider *p;
 	size_t i, size;
 
 	if (said) {	/* it was asked a moment ago: no second wait for its deadline */
 		vmc_fail(&err, vmc_code_from_name(json_string_value(json_object_get(health, "code"))), "%s", said);
+		if (hint)
+			vmc_hint(&err, "%s", hint);
 		all_fail(needs, n, &err);
 		return;
 	}
@@ -277,8 +284,10 @@ static int examine(struct vmm *m, struct checkup *c, struct vmc_error *err)
 		return r;
 	keys_sort(&c->keys);
 	r = check_providers(m, c, err);
-	if (!r)
+	if (!r) {
 		ask_keys(m, c);
+		cache_kept(c->keys.needs, c->keys.n);
+	}
 	return r;
 }
 
@@ -288,25 +297,45 @@ static int examine(struct vmm *m, struct checkup *c, struct vmc_error *err)
 struct outlook {
 	char id[VMC_UUID_STR], name[64];
 	enum vm_cause cause;		/* NONE: it would have all its keys */
+	enum vm_cause on_provider;	/* the same if no key were kept on this host */
 	bool disk_only;			/* the VM key is to be had, that of a disk is not */
 	bool unlock;			/* it lacks keys now, and they are to be had */
 	bool locked;			/* it is locked now: that has an alarm of its own */
 	json_t *missing;
 };
 
-static enum vm_cause lacks(const struct key_set *s, const struct bundle_volume *v)
+/* @kept: those that are back after a reboot with no provider count as to be had. */
+static bool is_had(const struct kek_need *need, bool kept)
+{
+	return !need->code || (kept && need->kept);
+}
+
+static enum vm_cause lacks(const struct key_set *s, const struct bundle_volume *v, bool kept)
 {
 	const struct kek_need *need = keys_find(s, v->kek_id);
 	const struct kek_need *second = wrap_is_double(v) ? keys_find(s, v->second.kek_id) : NULL;
 
-	if (!need || (second && !second->code))
+	if (!need || is_had(need, kept) || (second && is_had(second, kept)))
 		return VM_CAUSE_NONE;
 	return vm_cause_of(need->code, need->trusted);
 }
 
+/* @disk_only: it is not the VM key. */
+static enum vm_cause lacks_any(const struct key_set *s, const struct vm *vm, bool kept, bool *disk_only)
+{
+	enum vm_cause cause = lacks(s, &vm->b.v[0], kept);
+	size_t i;
+
+	*disk_only = cause == VM_CAUSE_NONE;
+	for (i = 1; cause == VM_CAUSE_NONE && i < vm->b.n; i++)
+		cause = lacks(s, &vm->b.v[i], kept);
+	*disk_only &= cause != VM_CAUSE_NONE;
+	return cause;
+}
+
 static int look_ahead(const struct checkup *c, const struct vm *vm, struct outlook *o)
 {
-	size_t i;
+	bool disk_only;
 
 	memset(o, 0, sizeof(*o));
 	memcpy(o->id, vm->id, sizeof(o->id));
@@ -314,16 +343,13 @@ static int look_ahead(const struct checkup *c, const struct vm *vm, struct outlo
 	o->locked = vm->row.key_state != VM_KEYS_OK;
 	if (!vm->b.n)
 		return 0;
-	o->cause = lacks(&c->keys, &vm->b.v[0]);
-	for (i = 1; o->cause == VM_CAUSE_NONE && i < vm->b.n; i++) {
-		o->cause = lacks(&c->keys, &vm->b.v[i]);
-		o->disk_only = o->cause != VM_CAUSE_NONE;
-	}
+	o->on_provider = lacks_any(&c->keys, vm, false, &disk_only);
+	o->cause = lacks_any(&c->keys, vm, true, &o->disk_only);
 	o->unlock = !vm_locked_by_hand(vm) && !vm->row.on &&
-		((vm->row.key_state == VM_KEYS_LOCKED && (o->cause == VM_CAUSE_NONE || o->disk_only)) ||
-		 (vm->row.key_state == VM_KEYS_DISK_MISSING && o->cause == VM_CAUSE_NONE));
+		((vm->row.key_state == VM_KEYS_LOCKED && (o->on_provider == VM_CAUSE_NONE || disk_only)) ||
+		 (vm->row.key_state == VM_KEYS_DISK_MISSING && o->on_provider == VM_CAUSE_NONE));
 	if (vm_locked_by_hand(vm)) {
-		o->cause = VM_CAUSE_BY_HAND;
+		o->cause = o->on_provider = VM_CAUSE_BY_HAND;
 		o->disk_only = false;
 	}
 	o->missing = missing_keys(&c->keys, &vm->b);
@@ -370,12 +396,9 @@ static int look_at_all(struct vmm *m, const struct checkup *c, struct outlooks *
 
 static json_t *outlook_json(const struct vmm *m, const struct outlook *o)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512], todo[1024];
+	char todo[1536];
 
-	missing_provider(o->missing, provider);
-	missing_words(o->missing, keys, sizeof(keys));
-	vm_cause_remedy_for(o->cause, o->name, provider[0] ? provider : NULL, keys[0] ? keys : NULL, todo,
-			    sizeof(todo));
+	missing_remedy(o->cause, o->name, o->missing, todo, sizeof(todo));
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:O}", "id", o->id, "name", o->name,
 			 "cause", vm_cause_name(o->cause), "text",
 			 o->disk_only ? _("A disk would lack its key, and the VM could not be powered on with it.") :
@@ -463,14 +486,14 @@ static void key_alarm(struct vmm *m, const struct outlook *o)
 {
 	struct vmm_alarm a = {
 		.type = VMM_ALARM_KEY_STATE, .severity = VMM_WARNING, .entity_kind = "vm", .entity_id = o->id,
-		.entity_name = o->name, .cause = o->cause, .keys = o->missing,
+		.entity_name = o->name, .cause = o->on_provider, .keys = o->missing,
 		.text = N_("Keys of this VM are gone from its provider, or not active. It keeps those that it has, and locks when it needs them anew."),
 		.remedy = N_("Ask the KMS administrator to restore or reactivate the keys, or move the VM to a new key: 'vmcrypt vm recrypt --shallow {vm}'"),
 	};
 
-	if (o->locked || o->cause == VM_CAUSE_NONE)
+	if (o->locked || o->on_provider == VM_CAUSE_NONE)
 		set_alarm(m, false, &a);
-	else if (o->cause == VM_CAUSE_KEYS_MISSING_KMS)
+	else if (o->on_provider == VM_CAUSE_KEYS_MISSING_KMS)
 		set_alarm(m, true, &a);
 }
 

@@ -113,3 +113,18 @@ void missing_words(const json_t *keys, char *out, size_t n)
 		used += strlen(out + used);
 	}
 }
+
+void missing_remedy(enum vm_cause cause, const char *vm, const json_t *keys, char *out, size_t n)
+{
+	char provider[PROVIDER_NAME_MAX + 1], words[512], hint[MESSAGE_MAX];
+	const char *said = json_string_value(json_object_get(json_array_get(keys, 0), "hint"));
+	size_t used = 0;
+
+	if (cause == VM_CAUSE_HOST_TPM && said)
+		used = (size_t)snprintf(out, n, "%s. ", message_unpack(said, hint, sizeof(hint)));
+	if (used >= n)
+		return;
+	missing_provider(keys, provider);
+	missing_words(keys, words, sizeof(words));
+	vm_cause_remedy_for(cause, vm, provider[0] ? provider : NULL, words[0] ? words : NULL, out + used, n - used);
+}

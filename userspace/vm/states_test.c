@@ -544,6 +544,44 @@ static void test_key_state_alarm(void **state)
 	assert_alarms(w, 0);
 }
 
+/* Keys that this host keeps for itself do not make a VM that would lock. */
+static void keep_all_but_second(struct kek_need *needs, size_t n, void *data)
+{
+	(void)data;
+	for (size_t i = 0; i < n; i++)
+		needs[i].kept = strncmp(needs[i].id, "kms2/", 5);
+}
+
+static void test_kept_keys_are_no_forecast(void **state)
+{
+	const struct cache_sink sink = { .kept = keep_all_but_second };
+	struct world *w = *state;
+	char id[VMC_UUID_STR];
+	json_t *out;
+
+	world_vm(w, "web", id);
+	world_vm(w, "db", id);
+	world_disk(w, "db", "d", "kms2");
+	mock->unreachable[0] = mock->unreachable[1] = true;
+	out = health(w);
+	assert_int_equal(count(out, "would_lock"), 2);
+	json_decref(out);
+	cache_set_sink(&sink);
+	out = vmm_forecast(w->m, &err);
+	assert_int_equal(count(out, "vms"), 1);
+	assert_string_equal(text_of(json_array_get(json_object_get(out, "vms"), 0), "name"), "db");
+	assert_true(json_is_true(json_object_get(json_array_get(json_object_get(out, "vms"), 0), "disk_only")));
+	json_decref(out);
+	/* but that is no reason to try to unlock one, which asks the kernel and the providers */
+	world_reboot(w);
+	assert_ok(vmm_reload(w->m, "web", &err), &err);
+	assert_shows(w, "web", "locked invalid kms-error");
+	out = health(w);
+	assert_int_equal(count(out, "unlocked"), 0);
+	json_decref(out);
+	cache_set_sink(NULL);
+}
+
 static void test_certificate_alarm(void **state)
 {
 	struct world *w = *state;
@@ -950,7 +988,7 @@ int main(void)
 		t(test_running_goes_on),
 		t(test_cause_kms_error), t(test_cause_missing_on_kms), t(test_cause_missing_on_host),
 		t(test_key_destroyed), t(test_cause_provider_unknown), t(test_cause_changes), t(test_wording),
-		t(test_unlock_some), t(test_health_unlocks), t(test_key_state_alarm), t(test_certificate_alarm),
+		t(test_unlock_some), t(test_health_unlocks), t(test_key_state_alarm), t(test_kept_keys_are_no_forecast), t(test_certificate_alarm),
 		t(test_register_many), t(test_register_many_headers), t(test_register_many_bad),
 		t(test_lock_off), t(test_lock_busy), t(test_lock_now), t(test_lock_now_reboot),
 		t(test_lock_spares_others),

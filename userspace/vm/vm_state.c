@@ -184,16 +184,11 @@ int vm_set_power(struct vmm *m, struct vm *vm, bool on, struct vmc_error *err)
 
 void vm_remedy(const struct vm *vm, char *out, size_t n)
 {
-	char provider[PROVIDER_NAME_MAX + 1], keys[512];
-
 	if (vm->row.key_state != VM_KEYS_LOCKED || vm->row.cause == VM_CAUSE_NONE) {
 		message_unpack(vm->row.key_hint, out, n);
 		return;
 	}
-	missing_provider(vm->row.missing, provider);
-	missing_words(vm->row.missing, keys, sizeof(keys));
-	vm_cause_remedy_for((enum vm_cause)vm->row.cause, vm->row.name, provider[0] ? provider : NULL,
-			    keys[0] ? keys : NULL, out, n);
+	missing_remedy((enum vm_cause)vm->row.cause, vm->row.name, vm->row.missing, out, n);
 }
 
 /* What an administrator of keys needs: which, where, in what state. Kept, so English. */

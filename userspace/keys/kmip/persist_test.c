@@ -193,6 +193,33 @@ static void keys_are_back_with_the_server_gone(void **state)
 	assert_int_equal(w.faults, 0);
 }
 
+/* What a reboot would bring back is known before it, and what it would not. */
+static void kept_is_what_would_be_back(void **state)
+{
+	struct kek_need n[] = { { .id = "kms/1" }, { .id = "kms/2" }, { .id = "kms/3", .kept = true } };
+
+	(void)state;
+	make_keys(2);
+	cache_kept(n, 3);
+	assert_false(n[0].kept || n[1].kept || n[2].kept);
+	enable(2);
+	cache_kept(n, 3);
+	assert_true(n[0].kept && n[1].kept);
+	assert_false(n[2].kept);
+	assert_int_equal(w.faults, 0);
+	swtpm_extend(&w.tpm, 7);
+	cache_kept(n, 3);
+	assert_false(n[0].kept || n[1].kept || n[2].kept);
+	assert_int_equal(w.faults, 1);
+	assert_int_equal(w.fault.code, VMC_ETPMPOLICY);
+	reseal(NULL, false);
+	cache_kept(n, 3);
+	assert_true(n[0].kept && n[1].kept);
+	assert_ok(persist_disable(w.p, false, &w.err), &w.err);
+	cache_kept(n, 3);
+	assert_false(n[0].kept);
+}
+
 static void fetched_keys_are_stored(void **state)
 {
 	struct kek_need n[2] = { { .id = "kms/1" }, { .id = "kms/2" } };
@@ -413,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(off_by_default),
 		TEST(keys_are_back_with_the_server_gone),
+		TEST(kept_is_what_would_be_back),
 		TEST(fetched_keys_are_stored),
 		TEST(a_lease_goes_on),
 		TEST(a_removed_key_stays_away),

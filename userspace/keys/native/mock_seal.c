@@ -45,7 +45,7 @@ static int mock_unseal(const struct vmc_config *cfg, const char *blob, size_t bl
 	if (mock_tpm.absent)
 		return absent(err);
 	if (blob_len != HEAD + len || blob[0] != 'T' || (uint8_t)blob[1] != mock_tpm.mask)
-		return vmc_fail(err, VMC_ETRUST, "sealed to another TPM");
+		return vmc_fail(err, VMC_ETPMROOT, "sealed to another TPM");
 	for (size_t i = 0; i < len; i++)
 		secret[i] = (uint8_t)blob[HEAD + i] ^ mock_tpm.mask;
 	mock_tpm.unsealed++;

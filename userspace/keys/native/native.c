@@ -48,6 +48,11 @@ static int load_sealed(const char *dir, const struct vmc_config *cfg, uint8_t *k
 		return rc;
 	rc = native_sealer->unseal(cfg, blob, len, key, KDK_LEN, err);
 	free(blob);
+	/* there are no providers to take it from anew, as there are for kept keys */
+	if (rc == VMC_ETPMPOLICY)
+		vmc_hint(err, "if that change was meant, 'vmcrypt provider import FILE' seals the KDK anew, from the backup of the provider; if not, find out what changed before you trust this host");
+	else if (rc == VMC_ETPMROOT || rc == VMC_ETPMCLEARED || rc == VMC_EAUTH)
+		vmc_hint(err, "if the TPM was cleared or replaced on purpose, 'vmcrypt provider import FILE --new-tpm' seals the KDK to it, from the backup of the provider; if not, have the machine looked at");
 	return rc;
 }
 
@@ -401,6 +406,7 @@ static int native_test(struct provider *p, json_t **report, struct vmc_error *er
 	      json_object_set_new(o, "keys", json_integer((json_int_t)l.n));
 	if (!usable)
 		bad |= json_object_set_new(o, "error", json_string(why.text)) |
+		       json_object_set_new(o, "code", json_string(vmc_code_name(why.code))) |
 		       json_object_set_new(o, "hint", json_string(why.hint));
 	keylist_clear(&l);
 	if (!bad) {

@@ -504,9 +504,9 @@ static void test_restore(void **state)
 	assert_ok(get(&a, id, hex), &err);
 	mock_tpm.mask = 0x77;
 	host_restart(&a);
-	assert_code(get(&a, id, again), VMC_ETRUST, &err);
+	assert_code(get(&a, id, again), VMC_ETPMROOT, &err);
 	assert_contains(err.text, "nkp");
-	assert_contains(err.hint, "provider import");
+	assert_contains(err.hint, "provider import FILE --new-tpm");
 	/* nobody slips a TPM in unnoticed */
 	assert_code(import(&a, &a, "nkp.p12", PASSWORD, NULL), VMC_ETPMROOT, &err);
 	assert_ok(import(&a, &a, "nkp.p12", PASSWORD, "{\"new_tpm\": true}"), &err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Keys kept over reboots: the file and its counter. See store.h; the seal is in store_seal.c. */
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,6 +253,36 @@ int store_open(struct store *s, struct vmc_error *err)
 	tpm_close(&t);
 	if (rc)
 		store_shut(s);
+	return rc;
+}
+
+static int try_with(struct store *s, struct tpm *t, struct vmc_error *err)
+{
+	struct store copy = { .cfg = s->cfg };
+	struct vmc_error why = VMC_ERROR_INIT;
+	int rc = store_tpm(s, t, false, err);
+
+	memcpy(copy.dir, s->dir, sizeof(copy.dir));
+	if (!rc)
+		rc = store_unseal(&copy, t, err);
+	if (!rc && CRYPTO_memcmp(copy.master, s->master, KEYFILE_KEY_LEN))
+		rc = vmc_fail(err, VMC_EAUTH, "what is sealed in '%s' is not the key of the stored keys", s->dir);
+	store_shut(&copy);
+	if (!rc && s->f.generation != s->counter && bucket_take(&s->bucket, vmc_now_ms(), false) &&
+	    store_count_up(s, t, &why))
+		log_warn("the TPM did not count a change of the stored keys: %s", why.text);
+	return rc;
+}
+
+int store_try(struct store *s, struct vmc_error *err)
+{
+	struct tpm t;
+	int rc;
+
+	if (!s->master)
+		return store_open(s, err);
+	rc = try_with(s, &t, err);
+	tpm_close(&t);
 	return rc;
 }
 
@@ -539,7 +570,9 @@ size_t store_count(const struct store *s)
 
 bool store_has(const struct store *s, const char *id)
 {
-	return keyfile_find(&s->f, id);
+	const struct record *r = keyfile_find(&s->f, id);
+
+	return r && lease_left(s, r) >= 0;
 }
 
 int store_ids(struct store *s, char ***out, size_t *n, struct vmc_error *err)

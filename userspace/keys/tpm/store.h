@@ -35,6 +35,8 @@ bool store_is_enabled(const struct store *s);	/* as the file says; believe it wh
 int store_enable(struct store *s, struct vmc_error *err);
 /* Unseal, check. VMC_ENOENT: there is none. The codes of tpm_unseal(), and VMC_EREPLAY, VMC_EAUTH, VMC_EINVAL. */
 int store_open(struct store *s, struct vmc_error *err);
+/* It is open. Would it open now? The codes of store_open(). Makes up for a count that was put off, too, if there is one to spare. */
+int store_try(struct store *s, struct vmc_error *err);
 void store_shut(struct store *s);		/* forget the master key */
 /* Keep what is there, sealed, and neither add to it nor take of it until it is enabled again. */
 int store_disable(struct store *s, struct vmc_error *err);
@@ -54,7 +56,7 @@ int store_remove(struct store *s, const char *const *ids, size_t n, struct vmc_e
 typedef int (*store_fn)(const char *id, const uint8_t *material, uint32_t lease, void *data);
 int store_each(struct store *s, store_fn fn, void *data, struct vmc_error *err);
 size_t store_count(const struct store *s);
-bool store_has(const struct store *s, const char *id);
+bool store_has(const struct store *s, const char *id);	/* and its lease has not ended */
 /* The ids in the file, even of one that does not open; then they are hearsay. Caller frees each and the list. */
 int store_ids(struct store *s, char ***ids, size_t *n, struct vmc_error *err);
 

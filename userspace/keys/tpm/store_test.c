@@ -321,6 +321,21 @@ static void an_old_state_is_noticed(void **state)
 	assert_opens(0);
 }
 
+/* What opened at the start of the helper may not any more, and is not closed by that. */
+static void a_trial(void **state)
+{
+	(void)state;
+	assert_ok(store_enable(w.s, &w.err), &w.err);
+	assert_ok(put(1), &w.err);
+	assert_ok(store_try(w.s, &w.err), &w.err);
+	swtpm_extend(&w.tpm, 7);
+	assert_code(store_try(w.s, &w.err), VMC_ETPMPOLICY, &w.err);
+	assert_true(store_is_open(w.s));
+	assert_int_equal(count_keys(), 1);
+	assert_ok(store_reseal(w.s, &w.err), &w.err);
+	assert_ok(store_try(w.s, &w.err), &w.err);
+}
+
 /* Counts are put off when changes come fast, and made up for at the end. */
 static void counts_are_few(void **state)
 {
@@ -338,6 +353,17 @@ static void counts_are_few(void **state)
 	store_status(w.s, false, &st);
 	assert_true(st.count_put_off);
 	assert_int_equal(st.generation, before + BUCKET_SIZE - BUCKET_RESERVE + 1);
+	/* tried with every check of health: once the bucket has one to spare, it counts */
+	assert_ok(store_try(w.s, &w.err), &w.err);
+	store_status(w.s, false, &st);
+	assert_true(st.count_put_off);
+	w.s->bucket.used = 0;
+	assert_ok(store_try(w.s, &w.err), &w.err);
+	store_status(w.s, false, &st);
+	assert_false(st.count_put_off);
+	w.s->bucket = (struct bucket){ BUCKET_SIZE, vmc_now_ms() };
+	assert_ok(put(60 + BUCKET_SIZE), &w.err);
+	assert_ok(store_remove(w.s, (const char *[]){ key_id(60 + BUCKET_SIZE) }, 1, &w.err), &w.err);
 	killed();
 	assert_opens(61);	/* one ahead of the counter: it follows now */
 	store_status(w.s, false, &st);
@@ -851,6 +877,7 @@ int main(void)
 		TEST(somebody_elses_index),
 		TEST(an_old_state_is_noticed),
 		TEST(counts_are_few),
+		TEST(a_trial),
 		TEST(the_bucket),
 		TEST(altered_files),
 		TEST(resealed_to_what_was_booted),
