@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* org.vmcrypt1.Host: how this host keeps keys over reboots. */
+/* org.vmcrypt1.Host: how this host keeps keys over reboots, and who it is to other hosts. */
 #include "host_api.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "call.h"
 #include "event_api.h"
 #include "fd_read.h"
+#include "peer_api.h"
 
 #define RECOVERY_FILE_MAX	1024
 
@@ -153,6 +154,9 @@ static const struct method host_methods[] = {
 	METHOD("PersistenceSuspend", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_suspend, 0),
 	METHOD("PersistenceExportRecoveryKey", "register-host", POOL_ACT, NULL, export_options, LOOK_NOT,
 	       run_export, 0),
+	METHOD("IdentityShow", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_identity_show, 's'),
+	METHOD("IdentityRequest", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_identity_csr, 's'),
+	METHOD("IdentityUpload", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_identity_upload, 0),
 	{ 0 }
 };
 
@@ -174,6 +178,9 @@ static const sd_bus_vtable host_vtable[] = {
 				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("PersistenceExportRecoveryKey", SD_BUS_ARGS("h", key, "a{sv}", options),
 				SD_BUS_NO_RESULT, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("IdentityShow", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("IdentityRequest", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("IdentityUpload", SD_BUS_ARGS("s", pem), SD_BUS_NO_RESULT, call_dispatch, OPEN),
 	SD_BUS_VTABLE_END
 };
 

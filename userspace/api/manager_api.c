@@ -16,6 +16,7 @@
 #include "job_api.h"
 #include "metrics_api.h"
 #include "model.h"
+#include "peer_api.h"
 #include "provider_api.h"
 #include "provider_backup.h"
 
@@ -401,6 +402,11 @@ static const struct method manager_methods[] = {
 	METHOD("ListEvents", "read", POOL_READ, NULL, list_events_options, LOOK_NOT, run_list_events, 's'),
 	METHOD("ListAlarms", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_alarms, 's'),
 	METHOD("AcknowledgeAlarm", "acknowledge-alarm", POOL_ACT, NULL, NULL, LOOK_NOT, run_acknowledge_alarm, 0),
+	METHOD("ListPeers", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_peers, 's'),
+	METHOD("ShowPeer", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_show_peer, 's'),
+	METHOD("AddPeer", "register-host", POOL_ACT, NULL, add_peer_options, LOOK_NOT, run_add_peer, 0),
+	METHOD("TestPeer", "read", POOL_ACT, NULL, NULL, LOOK_NOT, run_test_peer, 's'),
+	METHOD("RemovePeer", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_remove_peer, 0),
 	METHOD("GetMetrics", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_get_metrics, 's', .note = note_health),
 	{ 0 }
 };
@@ -479,6 +485,11 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit, "a{sv}", options), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListAlarms", SD_BUS_ARGS("b", history), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AcknowledgeAlarm", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ListPeers", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ShowPeer", SD_BUS_ARGS("s", name), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("AddPeer", SD_BUS_ARGS("s", name, "a{sv}", options), NONE, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("TestPeer", SD_BUS_ARGS("s", name), JSON, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("RemovePeer", SD_BUS_ARGS("s", name), NONE, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), call_dispatch, OPEN),
 	SD_BUS_SIGNAL_WITH_ARGS("Alarm", SD_BUS_ARGS("s", state, "s", id, "s", json), 0),
 	SD_BUS_METHOD_WITH_ARGS("SetHints", SD_BUS_ARGS("a{ss}", hints), NONE, hints_method, OPEN),

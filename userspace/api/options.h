@@ -14,6 +14,7 @@
 struct call_options {
 	const char *uuid, *provider, *path, *format, *dm_flags, *key_id, *vm, *type;
 	const char *key, *actor, *anchor, *add_provider, *remove_provider;
+	const char *address, *fingerprint, *ca;
 	uint64_t home_size, size, rate, after, since, limit;
 	bool from_headers, keep_source, destroy, force, insecure_no_tpm, remove_all, new_tpm;
 };

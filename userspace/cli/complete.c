@@ -111,6 +111,8 @@ static void offer_kind(struct cli *c, FILE *f, const char *kind, size_t len, con
 		offer_list(c, f, "ListVMs", "name", start);
 	else if (is_kind(kind, len, "PROVIDER"))
 		offer_list(c, f, "ListProviders", "name", start);
+	else if (is_kind(kind, len, "PEER"))
+		offer_list(c, f, "ListPeers", "name", start);
 	else if (is_kind(kind, len, "KEY"))
 		offer_list(c, f, "ListKeys", "id", start);
 	else if (is_kind(kind, len, "ALARM"))

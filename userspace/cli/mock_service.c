@@ -89,6 +89,9 @@ static const char keys[] =
 	"\"kcv\":\"8899aabbccddeeff\",\"users\":1,\"vms\":[{\"id\":\"" WEB1 "\",\"name\":\"web1\","
 	"\"volumes\":[\"root\",\"data-1\"]}]},{\"id\":\"kms1/9\",\"provider\":\"kms1\",\"key\":\"9\","
 	"\"cached\":true,\"kcv\":\"0000000000000000\",\"users\":0,\"vms\":[],\"lease_left\":60}]";
+static const char peers[] =
+	"[{\"name\":\"hostb\",\"address\":\"192.0.2.2\",\"port\":5698,\"trust\":\"fingerprint\","
+	"\"fingerprint\":\"sha256:00ff\"},{\"name\":\"bad\",\"error\":\"no address\"}]";
 static const char events[] =
 	"[{\"id\":7,\"time\":\"2026-01-02T00:00:02Z\",\"type\":\"vm-changed\",\"message_id\":\"00\",\"vm\":\"" WEB1
 	"\",\"vm_name\":\"web1\",\"text\":\"VM 'web1' is on\",\"details\":{}},{\"id\":6,\"time\":\"2026-01-02T00:00:01Z\","
@@ -397,6 +400,16 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		s->left_job = false;
 		return sd_bus_reply_method_return(m, "");
 	}
+	if (!strcmp(member, "ListPeers"))
+		return reply(m, "%s", s->empty ? "[]" : peers);
+	if (!strcmp(member, "ShowPeer"))
+		return reply(m, "{\"name\":\"hostb\",\"address\":\"192.0.2.2\",\"port\":5698,\"trust\":\"fingerprint\"}");
+	if (!strcmp(member, "TestPeer"))
+		return reply(m, "{\"ok\":%s,\"name\":\"hostb\",\"group\":\"X25519\",\"module\":\"0.1.0\"%s}",
+			     s->empty ? "false" : "true",
+			     s->empty ? ",\"error\":\"the clocks are 400 s apart\"" : "");
+	if (!strcmp(member, "AddPeer") || !strcmp(member, "RemovePeer"))
+		return sd_bus_reply_method_return(m, "");
 	if (!strcmp(member, "ListAudit"))
 		return reply(m, "%s", s->empty ? "[]" :
 			     "[{\"seq\":7,\"time\":\"2026-01-31T12:00:00.000Z\",\"uid\":0,\"user\":\"root\","
@@ -466,6 +479,14 @@ static int give_recovery_key(sd_bus_message *m)
 
 static int host(struct service *s, sd_bus_message *m, const char *member)
 {
+	if (!strcmp(member, "IdentityShow"))
+		return reply(m, "{\"host\":\"hosta\",\"subject\":\"CN=hosta\",\"days_left\":3650,\"sha256\":\"ab01\",%s}",
+			     s->empty ? "\"listen\":null,\"error\":\"it does not listen\",\"hint\":\"set listen\"" :
+					"\"listen\":\"0.0.0.0\"");
+	if (!strcmp(member, "IdentityRequest"))
+		return reply(m, "{\"pem\":\"-----BEGIN CERTIFICATE REQUEST-----\\n\"}");
+	if (!strcmp(member, "IdentityUpload"))
+		return sd_bus_reply_method_return(m, "");
 	if (!strcmp(member, "PersistenceStatus"))
 		return reply(m, s->empty ? "{\"enabled\":false,\"stored\":false,\"tpm\":{\"present\":false,\"tcti\":\"device:/dev/tpmrm0\","
 			     "\"error\":\"there is no TPM 2.0\",\"hint\":\"turn it on\"},\"providers\":[]}" :

@@ -27,7 +27,7 @@ enum opt_type {
 	X(SERVER, "server", TYPE_LIST, "HOST[:PORT]", \
 	  "a KMIP server, port 5696 unless given; repeat it for each server of the cluster") \
 	X(CA, "ca", TYPE_PATH, "FILE", \
-	  "trust servers whose certificate this CA (PEM) signed") \
+	  "trust those whose certificate this CA (PEM) signed") \
 	X(USERNAME, "username", TYPE_TEXT, "TEXT", \
 	  "user name to send to the servers, for those that want one beside the certificate") \
 	X(TLS_MIN, "tls-min", TYPE_CHOICE, "1.2|1.3", \
@@ -44,8 +44,8 @@ enum opt_type {
 	X(KEY_ID, "key-id", TYPE_TEXT, "UUID", \
 	  "refuse a backup whose key id is another") \
 	X(FINGERPRINT, "fingerprint", TYPE_TEXT, "SHA256", \
-	  "trust the server certificate, or with spki: in front the public key, of this " \
-	  "fingerprint; may be done for each server") \
+	  "trust the certificate, or with spki: in front the public key, of this " \
+	  "fingerprint; may be done for each server of a provider") \
 	X(DIR, "dir", TYPE_PATH, "DIR", \
 	  "existing folder that gets the bundle NAME.vmcrypt and the volumes") \
 	X(PROVIDER, "provider", TYPE_TEXT, "PROVIDER", \
@@ -107,6 +107,8 @@ enum opt_type {
 	X(ANCHOR, "anchor", TYPE_TEXT, "SEQ:HASH", \
 	  "an entry as it was noted elsewhere, which the log must have") \
 	X(FILE, "file", TYPE_PATH, "FILE", "an exported log, instead of this host's") \
+	X(ADDRESS, "address", TYPE_TEXT, "HOST[:PORT]", \
+	  "where the other host's vmcryptd listens; port 5698 unless given") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
 	X(JSON, "json", TYPE_FLAG, "", \
 	  "print the result, or the error, as one JSON value on standard output") \

@@ -97,6 +97,25 @@ const struct verb verbs[] = {
 	  "--force a new one is made, and the old one is worth nothing."),
 	  verb_persistence_recovery_key },
 
+	{ "host identity show", 0, 0, N_("show the certificate by which other hosts know this one"), NULL,
+	  verb_identity_show },
+	{ "host identity csr", 0, 0, N_("print a certificate request for this host's key"),
+	  N_("For a CA of one's own, so that hosts need not know each other's fingerprints; then 'host identity "
+	  "upload FILE'. The private key never leaves this host."), verb_identity_csr },
+	{ "host identity upload FILE", 0, 0,
+	  N_("install the signed certificate (PEM) that came back for the request"),
+	  N_("Hosts that know the old one by its fingerprint must be told the new one."), verb_identity_upload },
+
+	{ "peer add NAME", O(ADDRESS) | O(FINGERPRINT) | O(CA), O(ADDRESS),
+	  N_("trust another host, to migrate VMs to it and from it"),
+	  N_("Exactly one of --fingerprint, which 'host identity show' tells on that host, and --ca. That host "
+	  "must be told of this one, too."), verb_peer_add },
+	{ "peer list", 0, 0, N_("list the hosts that this one trusts"), NULL, verb_peer_list },
+	{ "peer show PEER", 0, 0, N_("show one of them, and by what it is trusted"), NULL, verb_peer_show },
+	{ "peer test PEER", 0, 0, N_("talk to it: versions, encryption, clock"),
+	  N_("Exit status 8 when it cannot be reached, 7 when one does not trust the other."), verb_peer_test },
+	{ "peer remove PEER", 0, 0, N_("trust it no more"), NULL, verb_peer_remove },
+
 	{ "vm create NAME", O(DIR) | O(PROVIDER) | O(UUID) | O(HOME_SIZE), O(DIR),
 	  N_("make an encrypted VM: its key, bundle and home volume"), NULL, verb_vm_create },
 	{ "vm register FILE", O(FROM_HEADERS) | O(ALL), 0,

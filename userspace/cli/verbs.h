@@ -62,6 +62,16 @@ int verb_persistence_disable(struct cli *c);
 int verb_persistence_reseal(struct cli *c);
 int verb_persistence_suspend(struct cli *c);
 int verb_persistence_recovery_key(struct cli *c);
+/* identity.c */
+int verb_identity_show(struct cli *c);
+int verb_identity_csr(struct cli *c);
+int verb_identity_upload(struct cli *c);
+/* peer.c */
+int verb_peer_add(struct cli *c);
+int verb_peer_list(struct cli *c);
+int verb_peer_show(struct cli *c);
+int verb_peer_test(struct cli *c);
+int verb_peer_remove(struct cli *c);
 /* trust.c */
 int verb_trust_csr(struct cli *c);
 int verb_trust_self_signed(struct cli *c);

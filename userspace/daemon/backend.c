@@ -26,6 +26,15 @@ static void open_module(struct backend *b)
 	b->k = NULL;
 }
 
+static int open_migrations(struct backend *b, struct vmc_error *err)
+{
+	const struct migrations_setup s = {
+		.cfg = &b->cfg, .peers = b->peers, .k = b->k, .no_module = &b->no_module,
+	};
+
+	return migrations_open(&b->migrations, &s, err);
+}
+
 /* An alarm while the seal of the stored keys is broken. */
 static void on_persist_fault(const struct vmc_error *e, void *data)
 {
@@ -61,6 +70,10 @@ int backend_open(struct backend **ret, const struct vmc_config *cfg,
 		persist_restore(b->persist, b->k);
 		rc = vmm_open(&b->m, &b->cfg, b->k, b->ps, fn, data, err);
 	}
+	if (!rc)
+		rc = peers_open(&b->peers, &b->cfg, err);
+	if (!rc)
+		rc = open_migrations(b, err);
 	if (rc) {
 		backend_close(b);
 		return rc;
@@ -74,6 +87,8 @@ void backend_close(struct backend *b)
 {
 	if (!b)
 		return;
+	migrations_close(b->migrations);
+	peers_close(b->peers);
 	if (b->persist && b->m)
 		persist_set_hooks(b->persist, NULL);
 	if (b->m)

@@ -8,6 +8,8 @@
 #include "../keys/provider.h"
 #include "../lib/config.h"
 #include "../lib/error.h"
+#include "../migrate/migrate.h"
+#include "../peer/peer.h"
 #include "../vm/manager.h"
 
 struct backend {
@@ -18,6 +20,8 @@ struct backend {
 	struct providers *ps;
 	struct persist *persist;
 	struct vmm *m;
+	struct peers *peers;
+	struct migrations *migrations;
 };
 
 /* Blocks: network no, disk and TPM yes. Without the module it opens all the same. */

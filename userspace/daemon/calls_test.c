@@ -652,10 +652,9 @@ static void test_what_is_in_no_table_is_refused(void **state)
 
 /* ---- the audit log ------------------------------------------------------ */
 
-static json_t *ask_audit(sd_bus *bus, const char *member, const char *option, const char *value)
+/* The JSON of the answer @r, which is used up. */
+static json_t *answer_json(sd_bus_message *r)
 {
-	sd_bus_message *r = option ? bus_call(bus, NULL, MANAGER, member, "a{sv}", 1, option, "s", value) :
-				     bus_call(bus, NULL, MANAGER, member, "a{sv}", 0);
 	const char *text;
 	json_t *o;
 
@@ -664,6 +663,12 @@ static json_t *ask_audit(sd_bus *bus, const char *member, const char *option, co
 	assert_non_null(o);
 	sd_bus_message_unref(r);
 	return o;
+}
+
+static json_t *ask_audit(sd_bus *bus, const char *member, const char *option, const char *value)
+{
+	return answer_json(option ? bus_call(bus, NULL, MANAGER, member, "a{sv}", 1, option, "s", value) :
+				    bus_call(bus, NULL, MANAGER, member, "a{sv}", 0));
 }
 
 static const json_t *audit_entry(const json_t *list, const char *action, const char *result)
@@ -728,6 +733,37 @@ static void test_audit(void **state)
 	free(vm);
 }
 
+#define HOST "/org/vmcrypt1", "org.vmcrypt1.Host"
+
+static void test_peers(void **state)
+{
+	struct host *h = *state;
+	json_t *o;
+
+	o = answer_json(bus_call(h->client, NULL, HOST, "IdentityShow", ""));
+	assert_int_equal(strlen(json_string_value(json_object_get(o, "sha256"))), 64);
+	assert_true(json_is_null(json_object_get(o, "listen")));
+	assert_non_null(strstr(json_string_value(json_object_get(o, "hint")), "[migration]"));
+	bus_call(h->client, "InvalidArgument", MANAGER, "AddPeer", "sa{sv}", "b", 1, "address", "s", "192.0.2.1");
+	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "AddPeer", "sa{sv}", "b", 2, "address", "s", "127.0.0.1:1",
+				      "fingerprint", "s", json_string_value(json_object_get(o, "sha256"))));
+	json_decref(o);
+	o = answer_json(bus_call(h->client, NULL, MANAGER, "ListPeers", ""));
+	assert_int_equal(json_array_size(o), 1);
+	json_decref(o);
+	o = answer_json(bus_call(h->client, NULL, MANAGER, "ShowPeer", "s", "b"));
+	assert_int_equal(json_integer_value(json_object_get(o, "port")), 1);
+	json_decref(o);
+	bus_call(h->client, "ProviderUnreachable", MANAGER, "TestPeer", "s", "b");
+	assert_non_null(strstr(bus_error_text, "vmcryptd runs there and listens"));
+	o = answer_json(bus_call(h->client, NULL, HOST, "IdentityRequest", ""));
+	assert_non_null(strstr(json_string_value(json_object_get(o, "pem")), "CERTIFICATE REQUEST"));
+	json_decref(o);
+	bus_call(h->client, "InvalidArgument", HOST, "IdentityUpload", "s", "no PEM");
+	sd_bus_message_unref(bus_call(h->client, NULL, MANAGER, "RemovePeer", "s", "b"));
+	bus_call(h->client, "NotFound", MANAGER, "RemovePeer", "s", "b");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -755,6 +791,7 @@ int main(void)
 		TEST(test_providers_are_not_for_all_who_read),
 		TEST(test_what_is_in_no_table_is_refused),
 		TEST(test_audit),
+		TEST(test_peers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,23 +247,29 @@ static bool set_cn(X509_NAME *name, const char *cn)
 					  (const unsigned char *)cn, -1, -1, 0);
 }
 
-static const struct {
-	int nid;
-	const char *value;
-} client_extensions[] = {
-	{ NID_basic_constraints, "critical,CA:FALSE" },
-	{ NID_key_usage, "critical,digitalSignature" },
-	{ NID_ext_key_usage, "clientAuth" },
-};
+#define EXTENSIONS 3
 
-static bool csr_extensions(X509_REQ *req)
+static X509_EXTENSION *extension(unsigned int i, enum cert_use use)
+{
+	static const struct {
+		int nid;
+		const char *value[2];	/* by enum cert_use */
+	} extensions[EXTENSIONS] = {
+		{ NID_basic_constraints, { "critical,CA:FALSE", "critical,CA:FALSE" } },
+		{ NID_key_usage, { "critical,digitalSignature", "critical,digitalSignature" } },
+		{ NID_ext_key_usage, { "clientAuth", "clientAuth,serverAuth" } },
+	};
+
+	return X509V3_EXT_conf_nid(NULL, NULL, extensions[i].nid, extensions[i].value[use]);
+}
+
+static bool csr_extensions(X509_REQ *req, enum cert_use use)
 {
 	STACK_OF(X509_EXTENSION) *all = sk_X509_EXTENSION_new_null();
 	bool ok = all;
 
-	for (size_t i = 0; ok && i < ARRAY_SIZE(client_extensions); i++) {
-		X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, client_extensions[i].nid,
-							client_extensions[i].value);
+	for (unsigned int i = 0; ok && i < EXTENSIONS; i++) {
+		X509_EXTENSION *e = extension(i, use);
 
 		ok = e && sk_X509_EXTENSION_push(all, e);
 	}
@@ -272,7 +278,7 @@ static bool csr_extensions(X509_REQ *req)
 	return ok;
 }
 
-int cert_csr(EVP_PKEY *key, const char *cn, char **pem, struct vmc_error *err)
+int cert_csr(EVP_PKEY *key, const char *cn, enum cert_use use, char **pem, struct vmc_error *err)
 {
 	X509_REQ *req = X509_REQ_new();
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -281,7 +287,7 @@ int cert_csr(EVP_PKEY *key, const char *cn, char **pem, struct vmc_error *err)
 	*pem = NULL;
 	if (req && bio && X509_REQ_set_version(req, X509_REQ_VERSION_1) &&
 	    set_cn(X509_REQ_get_subject_name(req), cn) && X509_REQ_set_pubkey(req, key) &&
-	    csr_extensions(req) && X509_REQ_sign(req, key, EVP_sha256()) &&
+	    csr_extensions(req, use) && X509_REQ_sign(req, key, EVP_sha256()) &&
 	    PEM_write_bio_X509_REQ(bio, req))
 		*pem = bio_text(bio);
 	if (!*pem)
@@ -303,11 +309,10 @@ static bool random_serial(X509 *x)
 	return ok;
 }
 
-static bool cert_extensions(X509 *x)
+static bool cert_extensions(X509 *x, enum cert_use use)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(client_extensions); i++) {
-		X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, client_extensions[i].nid,
-							client_extensions[i].value);
+	for (unsigned int i = 0; i < EXTENSIONS; i++) {
+		X509_EXTENSION *e = extension(i, use);
 		bool ok = e && X509_add_ext(x, e, -1);
 
 		X509_EXTENSION_free(e);
@@ -317,7 +322,7 @@ static bool cert_extensions(X509 *x)
 	return true;
 }
 
-int cert_self_signed(EVP_PKEY *key, const char *cn, unsigned int days, char **pem,
+int cert_self_signed(EVP_PKEY *key, const char *cn, enum cert_use use, unsigned int days, char **pem,
 		     struct vmc_error *err)
 {
 	X509 *x = X509_new();
@@ -331,7 +336,7 @@ int cert_self_signed(EVP_PKEY *key, const char *cn, unsigned int days, char **pe
 	    X509_set_issuer_name(x, X509_get_subject_name(x)) &&
 	    X509_gmtime_adj(X509_getm_notBefore(x), -3600) &&
 	    X509_time_adj_ex(X509_getm_notAfter(x), days, 0, NULL) &&
-	    X509_set_pubkey(x, key) && cert_extensions(x) &&
+	    X509_set_pubkey(x, key) && cert_extensions(x, use) &&
 	    X509_sign(x, key, EVP_sha256()) && PEM_write_bio_X509(bio, x))
 		*pem = bio_text(bio);
 	if (!*pem)
@@ -350,6 +355,13 @@ bool cert_fits_key(const X509 *cert, EVP_PKEY *key)
 	EVP_PKEY *pub = X509_get0_pubkey(cert);
 
 	return pub && EVP_PKEY_eq(pub, key) == 1;
+}
+
+bool cert_for_peer(X509 *cert)
+{
+	uint32_t both = XKU_SSL_CLIENT | XKU_SSL_SERVER, use = X509_get_extended_key_usage(cert);
+
+	return !(X509_get_extension_flags(cert) & EXFLAG_XKUSAGE) || (use & XKU_ANYEKU) || (use & both) == both;
 }
 
 bool cert_for_client(X509 *cert)

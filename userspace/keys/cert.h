@@ -27,13 +27,20 @@ int cert_chain_load(const char *path, STACK_OF(X509) **chain, struct vmc_error *
 int cert_chain_from_pem(const char *pem, const char *what, STACK_OF(X509) **chain, struct vmc_error *err);
 void cert_chain_free(STACK_OF(X509) *chain);
 
-/* A request for, or a self-signed, TLS client certificate for @key with the common name @cn. free() the text. */
-int cert_csr(EVP_PKEY *key, const char *cn, char **pem, struct vmc_error *err);
-int cert_self_signed(EVP_PKEY *key, const char *cn, unsigned int days, char **pem, struct vmc_error *err);
+enum cert_use {
+	CERT_CLIENT,	/* of TLS */
+	CERT_PEER,	/* client and server */
+};
+
+/* A request for, or a self-signed, certificate for @key with the common name @cn. free() the text. */
+int cert_csr(EVP_PKEY *key, const char *cn, enum cert_use use, char **pem, struct vmc_error *err);
+int cert_self_signed(EVP_PKEY *key, const char *cn, enum cert_use use, unsigned int days, char **pem,
+		     struct vmc_error *err);
 
 bool cert_fits_key(const X509 *cert, EVP_PKEY *key);
 /* False when the certificate says what it is for, and a TLS client is not among it. */
 bool cert_for_client(X509 *cert);
+bool cert_for_peer(X509 *cert);				/* the same of both a client and a server */
 void cert_subject(const X509 *cert, char out[CERT_NAME_MAX]);
 int64_t cert_not_after(const X509 *cert);		/* seconds since 1970 */
 int cert_days_left(const X509 *cert);			/* less than zero: expired */

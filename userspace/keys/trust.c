@@ -163,7 +163,7 @@ static int verb_csr(struct trust *t, json_t **result, struct vmc_error *err)
 	if (!rc)
 		rc = request_key(t, &key, err);
 	if (!rc)
-		rc = cert_csr(key, cn, &pem, err);
+		rc = cert_csr(key, cn, CERT_CLIENT, &pem, err);
 	if (!rc)
 		rc = registry_path(t->ps, t->name, CLIENT_CSR, path, err);
 	if (!rc)
@@ -189,7 +189,7 @@ static int verb_self_signed(struct trust *t, json_t **result, struct vmc_error *
 	if (!rc)
 		rc = cert_key_new(&key, err);
 	if (!rc)
-		rc = cert_self_signed(key, cn, days, &pem, err);
+		rc = cert_self_signed(key, cn, CERT_CLIENT, days, &pem, err);
 	if (!rc)
 		rc = cert_key_save(key, t->key_new, err);
 	if (!rc)

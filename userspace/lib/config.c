@@ -38,6 +38,7 @@ static const struct vmc_config defaults = {
 	.health_retry		= 15,
 	.metrics_interval	= 30,
 	.hook_timeout		= 10,
+	.migration_data_port	= 5699,
 	.tpm_tcti		= "device:/dev/tpmrm0",
 	.tpm_pcrs		= 1u << 7,
 	.tpm_bank		= "sha256",
@@ -299,6 +300,22 @@ static int in_hooks(const struct inifile_entry *e, struct vmc_config *c,
 	return inifile_unknown(e, err);
 }
 
+static int in_migration(const struct inifile_entry *e, struct vmc_config *c,
+			struct vmc_error *err)
+{
+	if (!strcmp(e->name, "listen") && !strcmp(e->value, "no")) {
+		c->migration_listen[0] = '\0';
+		return 0;
+	}
+	if (!strcmp(e->name, "listen"))
+		return inifile_text(e, c->migration_listen, sizeof(c->migration_listen), err);
+	if (!strcmp(e->name, "data_port"))
+		return set_uint(e, 1, 65535, &c->migration_data_port, err);
+	if (!strcmp(e->name, "address"))
+		return inifile_text(e, c->migration_address, sizeof(c->migration_address), err);
+	return inifile_unknown(e, err);
+}
+
 static int set_wording(const struct inifile_entry *e, enum vmc_wording *out,
 		       struct vmc_error *err)
 {
@@ -332,7 +349,7 @@ static int on_setting(const struct inifile_entry *e, void *data,
 		{ "kmip", in_kmip }, { "vm", in_vm },
 		{ "health", in_health }, { "metrics", in_metrics },
 		{ "hooks", in_hooks }, { "audit", in_audit },
-		{ "states", in_states },
+		{ "states", in_states }, { "migration", in_migration },
 		{ "tpm", in_tpm }, { "cache", in_cache },
 	};
 

@@ -40,6 +40,10 @@ struct vmc_config {
 	unsigned int hook_timeout;		/* seconds for one program, 1..60, default 10 */
 	/* [states] */
 	enum vmc_wording wording;		/* "classic" (default) or "7.0u2" */
+	/* [migration] */
+	char migration_listen[256];	/* "": no (default); ADDRESS[:PORT], where other hosts ask; port 5698 unless given */
+	unsigned int migration_data_port;	/* where what they send comes in, 1..65535, default 5699 */
+	char migration_address[256];	/* for that; "" (default): the address of listen */
 	/* [cache] */
 	unsigned int lease;			/* seconds that a fetched key stays, 0 (default): until a reboot */
 	/* [tpm] */

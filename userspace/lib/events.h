@@ -64,6 +64,11 @@
 #define VMC_MSG_PROVIDER_BACKUP		"ae4a0b8368f541dcad1defb18d6609d4"
 #define VMC_MSG_PROVIDER_TRUST		"e13d929e06cb450984509d92adc467cc"
 
+/* Other hosts, and this one to them. */
+#define VMC_MSG_PEER_ADDED		"5d0e3c0f5b7d4f0c8a6f1d2b9e4c7a31"
+#define VMC_MSG_PEER_REMOVED		"c2f4a7e19b6d4c53a0d81e7f35b2964c"
+#define VMC_MSG_HOST_IDENTITY		"e91b6f3a2c8d4750b4a3f6d7c05e1829"
+
 /* What this host keeps. */
 #define VMC_MSG_PERSISTENCE		"6ee04b7fcb974c23883e07b9320014dc"
 
