@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module alone: records into a pipeline of vmcrypt, and out of it, against
+ * the cipher by itself on the same CPUs. Linked with the module's own objects.
+ *
+ * Loading it measures, and prints for each size
+ *
+ *	vmcrypt_speed: WHAT KIB CIPHER MODULE
+ *
+ * WHAT is "seal", or "both": sealed and opened. CIPHER and MODULE are in 10^6
+ * bytes a second: one buffer a CPU, sealed (and opened) over and over, and
+ * records that are allocated, sealed (and opened) and freed, in order.
+ */
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "pipeline.h"
+
+#define QUEUE_KIB	4096	/* as the default of vmcrypt.channel_kib */
+
+static unsigned int ms = 300;
+module_param(ms, uint, 0444);
+MODULE_PARM_DESC(ms, "Milliseconds that each measurement takes");
+
+/* What one thread does, until the deadline. */
+struct load {
+	struct task_struct *task;
+	struct vmcrypt_pipeline *pipe;
+	struct vmcrypt_key *key;
+	u32 len;
+	bool both;
+	ktime_t deadline;
+	u64 bytes;
+	int error;
+};
+
+static bool over(const struct load *load)
+{
+	return load->error || ktime_after(ktime_get(), load->deadline);
+}
+
+/* A thread that is to be stopped by whoever made it. */
+static int rest(const struct load *load)
+{
+	wait_event_interruptible(load->pipe->ready, kthread_should_stop());
+	return load->error;
+}
+
+/* The cipher by itself */
+
+static int cipher_once(struct load *load, struct aead_request *req,
+		       struct scatterlist *sg)
+{
+	u8 nonce[VMCRYPT_GCM_NONCE_LEN] = {};
+	int ret;
+
+	aead_request_set_ad(req, VMCRYPT_RECORD_HEADER);
+	aead_request_set_crypt(req, sg, sg, load->len, nonce);
+	ret = crypto_aead_encrypt(req);
+	if (ret || !load->both)
+		return ret;
+	aead_request_set_crypt(req, sg, sg, load->len + VMCRYPT_RECORD_TAG,
+			       nonce);
+	return crypto_aead_decrypt(req);
+}
+
+static void cipher_loop(struct load *load, struct aead_request *req, u8 *buf)
+{
+	struct scatterlist sg;
+
+	sg_init_one(&sg, buf, VMCRYPT_RECORD_HEADER + load->len +
+		    VMCRYPT_RECORD_TAG);
+	do {
+		load->error = cipher_once(load, req, &sg);
+		load->bytes += load->len;
+		cond_resched();
+	} while (!over(load));
+}
+
+static int cipher_thread(void *data)
+{
+	struct load *load = data;
+	unsigned int order = get_order(load->len + PAGE_SIZE);
+	u8 *buf = (u8 *)__get_free_pages(GFP_KERNEL, order);
+	struct aead_request *req;
+
+	req = aead_request_alloc(load->key->aead, GFP_KERNEL);
+	if (buf && req)
+		cipher_loop(load, req, buf + VMCRYPT_JOB_HEADER);
+	else
+		load->error = -ENOMEM;
+	aead_request_free(req);
+	free_pages((unsigned long)buf, order);
+	return rest(load);
+}
+
+/* Records */
+
+static int seal_and_open(struct vmcrypt_job *job)
+{
+	return vmcrypt_job_seal(job) ?: vmcrypt_job_open(job);
+}
+
+static int feed(struct load *load, u64 seq)
+{
+	struct vmcrypt_job *job;
+	int ret;
+
+	ret = vmcrypt_pipeline_wait_room(load->pipe);
+	if (ret)
+		return ret;
+	job = vmcrypt_job_new(load->pipe, load->len);
+	if (!job)
+		return -ENOMEM;
+	job->record.type = VMCRYPT_RECORD_DATA;
+	job->record.len = load->len;
+	job->seq = seq;
+	job->key = vmcrypt_key_get(load->key);
+	vmcrypt_pipeline_put(job, load->both ? seal_and_open :
+			     vmcrypt_job_seal);
+	return 0;
+}
+
+static int feed_thread(void *data)
+{
+	struct load *load = data;
+	u64 seq = 0;
+
+	while (!over(load))
+		load->error = feed(load, seq++);
+	return rest(load);
+}
+
+static int take_thread(void *data)
+{
+	struct load *load = data;
+	struct vmcrypt_job *job;
+
+	while (!over(load) && !vmcrypt_pipeline_wait(load->pipe)) {
+		job = vmcrypt_pipeline_first(load->pipe);
+		load->error = job->error;
+		load->bytes += load->len;
+		vmcrypt_pipeline_pop(job);
+	}
+	return rest(load);
+}
+
+/* Measurements */
+
+static int start(struct load *load, int (*fn)(void *data), int cpu)
+{
+	load->task = kthread_create(fn, load, "vmcrypt_speed");
+	if (IS_ERR(load->task)) {
+		load->error = PTR_ERR(load->task);
+		load->task = NULL;
+		return load->error;
+	}
+	if (cpu >= 0)
+		kthread_bind(load->task, cpu);
+	wake_up_process(load->task);
+	return 0;
+}
+
+/* Megabytes a second of @n threads, or a negative errno. */
+static long finish(struct load *loads, unsigned int n, ktime_t since)
+{
+	u64 bytes = 0, ns;
+	unsigned int i;
+	int ret = 0;
+
+	msleep(ms);
+	ns = ktime_to_ns(ktime_sub(ktime_get(), since));
+	vmcrypt_pipeline_stop(loads[0].pipe);
+	for (i = 0; i < n; i++) {
+		if (loads[i].task)
+			kthread_stop(loads[i].task);
+		if (loads[i].error != -EPIPE)
+			ret = ret ?: loads[i].error;
+		bytes += loads[i].bytes;
+	}
+	return ret ?: (long)div64_u64(bytes * 1000, ns);
+}
+
+static void prepare(struct load *load, struct vmcrypt_pipeline *pipe,
+		    const struct load *like)
+{
+	*load = *like;
+	load->pipe = pipe;
+	load->deadline = ktime_add_ms(ktime_get(), ms);
+}
+
+static long measure_cipher(const struct load *like)
+{
+	struct vmcrypt_pipeline none;
+	struct load *loads;
+	unsigned int n = 0;
+	long ret;
+	int cpu;
+
+	loads = kcalloc(num_online_cpus(), sizeof(*loads), GFP_KERNEL);
+	if (!loads)
+		return -ENOMEM;
+	vmcrypt_pipeline_start(&none, 1);
+	for_each_online_cpu(cpu) {
+		prepare(&loads[n], &none, like);
+		start(&loads[n++], cipher_thread, cpu);
+	}
+	ret = finish(loads, n, ktime_get());
+	kfree(loads);
+	return ret;
+}
+
+static long measure_module(const struct load *like)
+{
+	struct vmcrypt_pipeline pipe;
+	struct load loads[2];
+	long ret;
+
+	vmcrypt_pipeline_start(&pipe, QUEUE_KIB >> (PAGE_SHIFT - 10));
+	prepare(&loads[0], &pipe, like);
+	prepare(&loads[1], &pipe, like);
+	start(&loads[0], feed_thread, -1);
+	start(&loads[1], take_thread, -1);
+	ret = finish(loads, 2, ktime_get());
+	vmcrypt_pipeline_end(&pipe);
+	return ret;
+}
+
+static int measure(const struct load *like)
+{
+	long cipher = measure_cipher(like), module = measure_module(like);
+
+	if (cipher < 0 || module < 0)
+		return cipher < 0 ? cipher : module;
+	pr_info("vmcrypt_speed: %s %u %ld %ld\n", like->both ? "both" : "seal",
+		like->len >> 10, cipher, module);
+	return 0;
+}
+
+static int __init speed_init(void)
+{
+	u8 secret[VMCRYPT_SECRET_LEN] = {};
+	struct load like = {};
+	int ret;
+
+	ret = vmcrypt_pipeline_init();
+	if (ret)
+		return ret;
+	like.key = vmcrypt_key_new(secret, 0);
+	ret = PTR_ERR_OR_ZERO(like.key);
+	if (ret)
+		goto out;
+	for (like.len = 16 << 10; !ret && like.len <= VMCRYPT_RECORD_MAX;
+	     like.len *= 2) {
+		like.both = false;
+		ret = measure(&like);
+		like.both = true;
+		ret = ret ?: measure(&like);
+	}
+	vmcrypt_key_put(like.key);
+out:
+	vmcrypt_pipeline_exit();
+	return ret;
+}
+
+static void __exit speed_exit(void)
+{
+}
+
+module_init(speed_init);
+module_exit(speed_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("How fast the records of vmcrypt are, without sockets");
