@@ -2,12 +2,15 @@
 /* Start and end of the manager, and who has which VM. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../lib/fs.h"
 #include "../lib/log.h"
 #include "boot_id.h"
 #include "copy.h"
 #include "vm_priv.h"
+
+#define UNLOCK_WAIT_S	30
 
 /* Where @id is in the index, or belongs. */
 static size_t index_of(const struct vmm *m, const vmc_uuid *id)
@@ -95,13 +98,32 @@ static int fail_busy(const struct vm *vm, const char *what, struct vmc_error *er
 	return VMC_EBUSY;
 }
 
+/*
+ * An unlock is short, and may be the helper's own, when a provider came back: what
+ * somebody asked for comes after it.
+ */
+static int find_after_unlock(struct vmm *m, const char *ref, struct vm **vm, struct vmc_error *err)
+{
+	struct timespec until;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += UNLOCK_WAIT_S;
+	for (;;) {
+		r = find(m, ref, vm, err);
+		if (r || strcmp((*vm)->busy, "unlock") || atomic_load(&m->stopping) ||
+		    pthread_cond_timedwait(&m->dropped, &m->lock, &until))
+			return r;
+	}
+}
+
 int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags, struct vm **vm,
 	    struct vmc_error *err)
 {
 	int r;
 
 	pthread_mutex_lock(&m->lock);
-	r = find(m, ref, vm, err);
+	r = find_after_unlock(m, ref, vm, err);
 	if (!r && ((*vm)->busy[0] || ((*vm)->job[0] && !(flags & TAKE_ANY))))
 		r = fail_busy(*vm, what, err);
 	if (!r && !(flags & TAKE_LOCKED))
@@ -116,6 +138,7 @@ void vm_drop(struct vmm *m, struct vm *vm)
 {
 	pthread_mutex_lock(&m->lock);
 	vm->busy[0] = '\0';
+	pthread_cond_broadcast(&m->dropped);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -311,6 +334,18 @@ static int start(struct vmm *m, struct vmc_error *err)
 	return r;
 }
 
+static void make_locks(struct vmm *m)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->alarm_lock, NULL);
+	pthread_cond_init(&m->dropped, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 int vmm_open(struct vmm **out, const struct vmc_config *cfg, struct vmk *k, struct providers *ps,
 	     vmm_event_fn fn, void *data, struct vmc_error *err)
 {
@@ -325,8 +360,7 @@ int vmm_open(struct vmm **out, const struct vmc_config *cfg, struct vmk *k, stru
 	m->fn = fn;
 	m->data = data;
 	m->checkpoint_bytes = COPY_CHECKPOINT_BYTES;
-	pthread_mutex_init(&m->lock, NULL);
-	pthread_mutex_init(&m->alarm_lock, NULL);
+	make_locks(m);
 	r = boot_id(m->boot, err);
 	if (!r)
 		r = start(m, err);
@@ -341,6 +375,9 @@ int vmm_open(struct vmm **out, const struct vmc_config *cfg, struct vmk *k, stru
 void vmm_shutdown(struct vmm *m)
 {
 	atomic_store(&m->stopping, true);
+	pthread_mutex_lock(&m->lock);
+	pthread_cond_broadcast(&m->dropped);
+	pthread_mutex_unlock(&m->lock);
 }
 
 void vmm_close(struct vmm *m)
@@ -354,6 +391,7 @@ void vmm_close(struct vmm *m)
 		vm_free(m->vms[i]);
 	free(m->vms);
 	free(m->index);
+	pthread_cond_destroy(&m->dropped);
 	pthread_mutex_destroy(&m->lock);
 	pthread_mutex_destroy(&m->alarm_lock);
 	free(m);

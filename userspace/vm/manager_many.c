@@ -18,7 +18,7 @@ struct item {
 	char id[VMC_UUID_STR];		/* of its VM; "" while not known */
 	char name[BUNDLE_NAME_MAX + 1];
 	bool header;
-	json_t *keks;			/* of the volumes that were found, when it is from headers */
+	char home_kek[VMK_KEK_ID_MAX + 1];	/* when its home was found, from headers */
 	bool registered;
 	struct vmc_error err;
 };
@@ -33,10 +33,8 @@ static void many_clear(struct many *x)
 {
 	size_t i;
 
-	for (i = 0; i < x->n; i++) {
+	for (i = 0; i < x->n; i++)
 		free(x->items[i].path);
-		json_decref(x->items[i].keks);
-	}
 	free(x->items);
 	keys_clear(&x->keys);
 }
@@ -121,10 +119,9 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 		if (!item)
 			return err->code;
 		memcpy(item->id, id, sizeof(id));
-		item->keks = json_array();
 	}
-	if (!r && item && json_array_append_new(item->keks, json_string(h.token.kek_id)))
-		r = vmc_fail(err, VMC_ENOMEM, "out of memory");
+	if (!r && item && !strcmp(h.token.volume, VOLUME_HOME))
+		memcpy(item->home_kek, h.token.kek_id, sizeof(item->home_kek));
 	return r;
 }
 
@@ -194,27 +191,21 @@ static int add_locked(struct vmm *m, struct many *x, struct vmc_error *err)
 
 /* ---- registering ------------------------------------------------------------------ */
 
-/* Its keys were asked for with all others: not once more, a server that does not answer costs its deadline each time. */
-static int header_keys(const struct many *x, const struct item *item, struct vmc_error *err)
+/* The key was asked for with all others: not once more, a server that does not answer costs its deadline each time. */
+static int home_key(const struct many *x, const struct item *item, struct vmc_error *err)
 {
-	const struct kek_need *need;
-	json_t *kek;
-	size_t i;
+	const struct kek_need *need = keys_find_any(&x->keys, item->home_kek);
 
-	json_array_foreach(item->keks, i, kek) {
-		need = keys_find_any(&x->keys, json_string_value(kek));
-		if (!need || !need->code)
-			continue;
-		*err = need->err;
-		return need->code;
-	}
-	return 0;
+	if (!need || !need->code)
+		return 0;
+	*err = need->err;
+	return need->code;
 }
 
 /* One that is registered has a bundle: that counts. */
 static int from_volume(struct vmm *m, const struct many *x, struct item *item, char id[VMC_UUID_STR])
 {
-	int r = header_keys(x, item, &item->err);
+	int r = home_key(x, item, &item->err);
 
 	if (r)
 		return r;
@@ -336,7 +327,7 @@ static void complete(const struct many *x, json_t *out)
 		if (item->registered && !item->err.code) {
 			o = json_array_get(results, next++);
 		} else {
-			o = json_pack("{s:s?, s:s?, s:b}", "vm", item->id[0] ? item->id : NULL,
+			o = json_pack("{s:s*, s:s*, s:b}", "vm", item->id[0] ? item->id : NULL,
 				      "name", item->name[0] ? item->name : NULL, "ok", 0);
 			json_set_error(o, &item->err);
 			json_array_append_new(results, o);

@@ -151,25 +151,29 @@ static int collect(struct vmm *m, const char *path, struct rebuild *rb, struct v
 	return r ? r : order(rb, err);
 }
 
-/* Each key must open its volume: a token is not authenticated, the wrapped DEK in it is. */
-static int try_keys(struct vmm *m, struct bundle *b, struct vmc_error *err)
+/*
+ * Each key must open its volume: a token is not authenticated, the wrapped DEK in
+ * it is. A disk whose key is not to be had is taken in as it is: it keeps the VM
+ * from being powered on, as if its key had been lost later.
+ */
+static int try_keys(struct vmm *m, struct bundle *b, struct key_set *s, struct vmc_error *err)
 {
-	struct key_set s = { 0 };
 	struct vmk_load l;
 	size_t i;
 	int r;
 
-	r = keys_add_bundle(&s, b, err);
+	r = keys_add_bundle(s, b, err);
 	if (!r)
-		r = keys_fetch(m, &s, err);
+		r = keys_fetch(m, s, err);
 	if (!r)
-		keys_pick(&s, b);
+		keys_pick(s, b);
 	for (i = 0; !r && i < b->n; i++) {
-		r = keys_check(&s, &b->v[i], err);
+		r = keys_check(s, &b->v[i], err);
 		if (!r)
 			r = volume_load(m->k, &b->id, &b->v[i], &l, err);
+		else if (i > 0 && r != VMC_EAUTH && vm_cause_of(r, false) != VM_CAUSE_NONE)
+			r = 0;
 	}
-	keys_clear(&s);
 	if (r)
 		vmc_prefix(err, "cannot rebuild the bundle: ");
 	return r;
@@ -247,6 +251,7 @@ const struct job_kind job_kind_vm_rebuild = { .kind = JOB_VM_REBUILD, .recover =
 int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR], struct vmc_error *err)
 {
 	struct rebuild rb = { 0 };
+	struct key_set s = { 0 };
 	struct vm *vm;
 	bool added;
 	int r;
@@ -256,23 +261,23 @@ int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR]
 		r = take(m, &rb, &vm, &added, err);
 	if (r)
 		goto out;
-	r = try_keys(m, &rb.b, err);
+	r = try_keys(m, &rb.b, &s, err);
 	if (!r)
 		r = write_bundle(m, vm, &rb, err);
 	if (!r)
 		r = register_commit(m, vm, err);
+	if (!r && !vm_locked_by_hand(vm))
+		vm_check_keys(m, vm, &s, true, NULL);	/* it is registered, whatever that says */
 	vmk_vm_del(m->k, &vm->uuid, true, NULL);
 	if (r && added) {
 		vm_forget(m, vm);
 		goto out;
 	}
-	if (!r) {
-		if (!vm_locked_by_hand(vm))
-			vm_set_keys_ok(m, vm);
+	if (!r)
 		memcpy(id, vm->id, VMC_UUID_STR);
-	}
 	vm_drop(m, vm);
 out:
+	keys_clear(&s);
 	bundle_clear(&rb.b);
 	return r;
 }

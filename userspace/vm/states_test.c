@@ -6,6 +6,7 @@
  */
 #include "../testing/testing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #include "../keys/fetch.h"
 #include "../lib/util.h"
 #include "mock_world.h"
+#include "vm_priv.h"
 
 static struct vmc_error err;
 
@@ -675,6 +677,61 @@ static void test_register_many_headers(void **state)
 	many(*state, true);
 }
 
+/* What is lost with a provider is its disks, not the VM whose home is on another. */
+static void test_register_many_headers_disk(void **state)
+{
+	struct world *w = *state;
+	char id[VMC_UUID_STR];
+
+	world_vm(w, "web", id);
+	world_disk(w, "web", "data", "kms2");
+	assert_ok(vmm_unregister(w->m, id, &err), &err);
+	unlink(test_path(w->dir, "web.vmcrypt"));
+	forget_inventory(w);
+	mock->unreachable[1] = true;
+	json_decref(register_many(w, true));
+	assert_shows(w, "web", "unlocked disk-key-missing kms-error");
+	assert_code(vmm_power_on(w->m, "web", NULL, NULL, &err), VMC_ENOKEY, &err);
+	mock->unreachable[1] = false;
+	assert_ok(vmm_power_on(w->m, "web", NULL, NULL, &err), &err);
+	assert_shows(w, "web", "unlocked ok -");
+}
+
+struct unlocking {
+	struct world *w;
+	struct vmc_error err;
+	const char *id;
+	int r;
+};
+
+static void *power_on_meanwhile(void *data)
+{
+	struct unlocking *u = data;
+
+	u->r = vmm_power_on(u->w->m, u->id, NULL, NULL, &u->err);
+	return NULL;
+}
+
+/* The helper's own unlock must not make a verb fail that comes at that moment. */
+static void test_power_on_during_unlock(void **state)
+{
+	struct world *w = *state;
+	struct unlocking u = { .w = w };
+	char id[VMC_UUID_STR];
+	pthread_t thread;
+	struct vm *vm;
+
+	world_vm(w, "web", id);
+	u.id = id;
+	assert_ok(vm_take(w->m, id, "unlock", TAKE_ANY | TAKE_LOCKED, &vm, &err), &err);
+	assert_int_equal(pthread_create(&thread, NULL, power_on_meanwhile, &u), 0);
+	assert_int_equal(pthread_tryjoin_np(thread, NULL), EBUSY);
+	vm_drop(w->m, vm);
+	pthread_join(thread, NULL);
+	assert_ok(u.r, &u.err);
+	world_assert_state(w, id, "power", "on");
+}
+
 static void test_register_many_bad(void **state)
 {
 	struct world *w = *state;
@@ -988,8 +1045,10 @@ int main(void)
 		t(test_running_goes_on),
 		t(test_cause_kms_error), t(test_cause_missing_on_kms), t(test_cause_missing_on_host),
 		t(test_key_destroyed), t(test_cause_provider_unknown), t(test_cause_changes), t(test_wording),
-		t(test_unlock_some), t(test_health_unlocks), t(test_key_state_alarm), t(test_kept_keys_are_no_forecast), t(test_certificate_alarm),
-		t(test_register_many), t(test_register_many_headers), t(test_register_many_bad),
+		t(test_unlock_some), t(test_health_unlocks), t(test_key_state_alarm), t(test_kept_keys_are_no_forecast),
+		t(test_certificate_alarm),
+		t(test_register_many), t(test_register_many_headers), t(test_register_many_headers_disk),
+		t(test_power_on_during_unlock), t(test_register_many_bad),
 		t(test_lock_off), t(test_lock_busy), t(test_lock_now), t(test_lock_now_reboot),
 		t(test_lock_spares_others),
 		t(test_acknowledge), t(test_alarm_of_others), t(test_events_since),

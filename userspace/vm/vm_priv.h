@@ -53,6 +53,7 @@ struct vmm {
 	char boot[VMC_UUID_STR];	/* this start of the host */
 	pthread_mutex_t alarm_lock;	/* no other is taken under it but the inventory's */
 	pthread_mutex_t lock;
+	pthread_cond_t dropped;		/* a VM is busy no more */
 	struct vm **vms;		/* as they came */
 	struct vm_index *index;		/* the same by id */
 	size_t n;
