@@ -186,7 +186,7 @@ check "the host reboots" reboot
 refuses "the VM is refused with the words" 6 \
 	"The disk \[$VMS/web-data.img\] is encrypted and a required key was not found\." vmcrypt vm power-on web
 is "it is not invalid" web 'unlocked disk-key-missing keys-missing-on-kms'
-check "the disk is detached" vmcrypt disk detach web data
+check "the disk is detached, and taken away" bash -c "vmcrypt disk detach web data && mv '$VMS/web-data.img' '$WORK'"
 check "without it the VM powers on" vmcrypt vm power-on web
 is "and is well" web 'unlocked ok -'
 check "it powers off" vmcrypt vm power-off web
