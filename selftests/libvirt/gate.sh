@@ -47,6 +47,11 @@ define "$(web third)" >"$OUT" 2>&1
 check "a domain starts that stays" virsh start --paused web
 check "its volumes are open" mapping "$WEB-data"
 check "a shutdown of the host will not unmount home before the domain is off" home_stays
+check "its keys are wiped under it" vmcrypt vm lock --now web
+check "its disks stand still" stands_still "$WEB-root"
+check "the domain is there all the same" state_is web paused
+check "the keys come back" vmcrypt vm unlock web
+check "its disks go on" bash -c "! dmsetup info 'vmcrypt-$WEB-root' | grep -q SUSPENDED"
 define "$(domain thief "$OTHER" thief '' "/dev/mapper/vmcrypt-$WEB-root")" >"$OUT" 2>&1
 refuses "another domain on the same VM is refused" "'web' is in use by the domain 'web'" virsh start thief
 check "the first one keeps its volumes" mapping "$WEB-data"

@@ -21,8 +21,8 @@ refuses "restored without key server and keys it is refused" 'kms|not running' \
 check "what was saved is still there" bash -c 'virsh dominfo web | grep -q "Managed save: *yes"'
 check "it is restored, with a vmcryptd that the bus starts for it" virsh start web
 check "and goes on" bash -c 'virsh resume web || virsh domstate web'
-wait_for 200 state_is web 'shut off'
-check "it wrote to its disk" grep -q 'wrote entry .: third' "$CONSOLE-web"
+check "to its end" wait_for 400 state_is web 'shut off'
+check "it wrote to its disk" wrote third "$CONSOLE-web"
 closed "all is closed"
 
 # memory saved into the home volume
