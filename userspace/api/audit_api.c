@@ -48,8 +48,10 @@ void audit_api_begin(const struct call *c)
 void audit_api_end(const struct call *c)
 {
 	const char *object = c->key && !c->vm[0] ? c->key : c->o.provider;
+	bool of_key = !strcmp(c->method->member, "RemoveKey");
 	struct audit_entry e = {
-		.action = c->method->member, .vm = c->vm, .object = object ? object : c->s[0],
+		.action = c->method->member, .vm = c->vm, .key = of_key ? c->s[0] : NULL,
+		.object = object ? object : of_key ? NULL : c->s[0],
 		.code = c->rc, .text = c->rc ? c->err.text : NULL,
 	};
 	struct vmc_error err = VMC_ERROR_INIT;
