@@ -12,7 +12,7 @@ hypervisor
 vms
 
 # firmware with variables in the home volume
-define "$(web uefi | sed "s#<kernel>.*initrd>#<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/run/vmcrypt/home/$WEB/nvram/vars.fd</nvram>#; s#<cmdline>.*</cmdline>##")" >"$OUT" 2>&1
+define "$(web uefi | sed "s#<kernel>.*</cmdline>#<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/run/vmcrypt/home/$WEB/nvram/vars.fd</nvram>#")" >"$OUT" 2>&1
 check "a domain with UEFI variables in the home volume starts" virsh start --paused web
 check "the variables are there" test -s "/run/vmcrypt/home/$WEB/nvram/vars.fd"
 check "it is destroyed" virsh destroy web

@@ -39,7 +39,7 @@ closed "nothing was opened"
 check "the key server is back" kms start
 
 # what fails after the hook
-define "$(web third "<disk type='file'><source file='/nonexistent.img'/><target dev='vdc'/></disk>")" >"$OUT" 2>&1
+define "$(web third "<disk type='file'><source file='/nonexistent.img'/><target dev='hdc'/></disk>")" >"$OUT" 2>&1
 refuses "a start that fails by itself says its own reason" 'nonexistent' virsh start web
 closed "and leaves nothing open"
 

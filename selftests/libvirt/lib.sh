@@ -111,17 +111,16 @@ domain()
 
 	shift 4
 	cat <<-XML
-	<domain type='$ACCEL'><name>$name</name><uuid>$id</uuid>
-	<memory unit='MiB'>192</memory><vcpu>1</vcpu><features><acpi/></features>
+	<domain type='qemu'><name>$name</name><uuid>$id</uuid>
+	<memory unit='MiB'>64</memory><vcpu>1</vcpu><features><acpi/></features>
 	<os><type arch='x86_64' machine='pc'>hvm</type>
-	<kernel>$IMAGES/vmlinuz</kernel><initrd>$IMAGES/initrd</initrd>
-	<cmdline>console=ttyS0 quiet panic=-1 diary=$words</cmdline></os>
+	<kernel>$IMAGES/guest</kernel><cmdline>diary=$words</cmdline></os>
 	<on_reboot>destroy</on_reboot>
 	<devices>
 	XML
 	while [ $# -gt 0 ]; do
 		printf "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/>"
-		printf "<source dev='%s'/><target dev='vd%s' bus='virtio'/></disk>\n" "$1" "$letter"
+		printf "<source dev='%s'/><target dev='hd%s' bus='ide'/></disk>\n" "$1" "$letter"
 		shift
 		letter=b
 	done
@@ -182,18 +181,11 @@ new_vms()
 # unless another test in this host did it
 hypervisor()
 {
-	ACCEL=qemu
-	if lab_nested_kvm; then
-		ACCEL=kvm
-		udevadm settle --timeout=10
-	fi
-	diag "domains of type $ACCEL"
-	if [ -e "$IMAGES/initrd" ]; then
+	if [ -e "$IMAGES/guest" ]; then
 		return
 	fi
 	check "the tree installs, below /usr/local" make -s -C "$LAB_TREE" install activate-packaging
-	cp "$LAB_KERNEL_IMAGE" "$IMAGES/vmlinuz"
-	check "a guest is made" "$LAB_TREE/selftests/e2e/mkguest" "$IMAGES/initrd"
+	cp "$LAB_BUILD/selftests/libvirt-guest" "$IMAGES/guest"
 
 	# confined as Debian confines it
 	mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security
