@@ -11,11 +11,14 @@
  *	destination: probe, incoming, finish
  *
  * Sockets are called HV_SOCKET_* in the folder given. On the source the caller
- * listens there before outgoing(); the hypervisor connects, to "memory" 1 + parallel times,
- * to "disks" once a disk, to "control" as often as it likes. On the destination
- * the hypervisor listens after incoming(), at the paths in struct hv_ready, and
- * the caller connects once for each connection of the source. Connections to "memory" must reach the destination
- * in the order in which the source made them: QEMU before 8.0 takes the first for the main one.
+ * listens there before outgoing(); the hypervisor connects, to "memory" once
+ * and once more for each parallel connection, to "disks" once a disk, to
+ * "control" as often as it likes. On the destination the hypervisor listens
+ * after incoming(), at the paths in struct hv_ready, and the caller connects
+ * once for each connection of the source. Those to "memory" must be made in the
+ * order of the source's: QEMU before 8.0 takes the first for the main one. When
+ * a connection ends its socket is to be closed, not only shut down: QEMU does
+ * not notice while something that it wrote lies there unread.
  */
 #ifndef VMC_HYPERVISOR_HYPERVISOR_H
 #define VMC_HYPERVISOR_HYPERVISOR_H
@@ -39,7 +42,7 @@
 enum hv_socket { HV_MEMORY, HV_DISKS, HV_CONTROL, HV_SOCKETS };
 
 struct hv_disk {
-	char name[64];		/* QEMU: the device's id, which both sides must have; libvirt: target, "vda" */
+	char name[128];		/* QEMU: the device's id, which both sides must have; libvirt: target, "vda" */
 	char path[1024];	/* image or device on this host; "" unknown */
 	uint64_t size;		/* bytes that the guest sees; 0 unknown */
 	bool read_only;		/* never copied */
