@@ -137,6 +137,9 @@ static void on_event(const struct vmk_event *ev, void *data)
 		s->keks++;
 		s->last_kek = *ev;
 		break;
+	case VMK_EV_MIGRATION_END:
+	case VMK_EV_CHANNEL_CLOSE:
+		fail_msg("there was no migration");
 	}
 }
 
