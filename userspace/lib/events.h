@@ -40,6 +40,17 @@
 #define VMC_MSG_VM_LOCKED_HOST_TPM	"d2c1fd3810cb48728f6f0caa5c016dbe"
 #define VMC_MSG_DISK_KEY_MISSING	"bee8134d02194d98a109162789122287"
 
+/* Datastores. The cause of a lock is in the event. */
+#define VMC_MSG_DATASTORE_CREATED	"b4d40dd9c1d344c3b0b3c71d4e0a9625"
+#define VMC_MSG_DATASTORE_REGISTERED	"46cfe0261bcf47048ca0c1a629ff67ad"
+#define VMC_MSG_DATASTORE_UNREGISTERED	"166c77d9926b4ad9a7ca09cf6f73539b"
+#define VMC_MSG_DATASTORE_REMOVED	"a8c43ede3ada4f9c9109b38d37b0717b"
+#define VMC_MSG_DATASTORE_CHANGED	"cfc5a84a964c4d9bbd14b2909d569a0a"
+#define VMC_MSG_DATASTORE_OPENED	"b2bc6e9b28054024b8d7d6c23e83379b"
+#define VMC_MSG_DATASTORE_CLOSED	"6c86b6ded67644cf8ce1c582207c0fab"
+#define VMC_MSG_DATASTORE_LOCKED	"2e4ff9eeb3ed4cc09e8c0e5d463336e4"
+#define VMC_MSG_DATASTORE_UNLOCKED	"caaf8aac99bd4cdca4251cf5ebb03cbf"
+
 /* Alarms. What is wrong is in the event or alarm that they are about. */
 #define VMC_MSG_ALARM_RAISED		"7cb098ed07074e6587e4de01b4bfb8f4"
 #define VMC_MSG_ALARM_CLEARED		"4c449d02c75e475eaaec6def3d9a0d62"

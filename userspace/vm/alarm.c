@@ -37,12 +37,24 @@ static const char *say(const char *kept, char *out, size_t n)
 	return out;
 }
 
+static bool is_store(const struct inv_alarm *a)
+{
+	return !strcmp(a->kind, ENTITY_STORE);
+}
+
+static bool is_lock(const struct inv_alarm *a)
+{
+	return !strcmp(a->type, VMM_ALARM_VM_LOCKED) || !strcmp(a->type, VMM_ALARM_STORE_LOCKED);
+}
+
 /* In the reader's language: what came from a cause is said anew. */
 static const char *words(const struct vmm *m, const struct inv_alarm *a, char *out, size_t n)
 {
-	if (strcmp(a->type, VMM_ALARM_VM_LOCKED))
+	enum vm_cause cause = (enum vm_cause)a->cause;
+
+	if (!is_lock(a))
 		return say(a->text, out, n);
-	snprintf(out, n, "%s", vm_cause_text((enum vm_cause)a->cause, m->cfg->wording));
+	snprintf(out, n, "%s", is_store(a) ? store_cause_text(cause) : vm_cause_text(cause, m->cfg->wording));
 	return out;
 }
 
@@ -50,11 +62,11 @@ static void remedy(const struct inv_alarm *a, char *out, size_t n)
 {
 	char text[MESSAGE_MAX];
 
-	if (strcmp(a->type, VMM_ALARM_VM_LOCKED)) {
+	if (!is_lock(a)) {
 		vm_fill_names(say(a->remedy, text, sizeof(text)), a->name, a->name, NULL, out, n);
 		return;
 	}
-	missing_remedy((enum vm_cause)a->cause, a->name, a->keys, out, n);
+	missing_remedy(is_store(a), (enum vm_cause)a->cause, a->name, a->keys, out, n);
 }
 
 static json_t *alarm_json(const struct vmm *m, const struct inv_alarm *a)
@@ -104,7 +116,7 @@ json_t *alarm_counts(struct vmm *m)
 	for (i = 0; i < n; i++) {
 		json_int_t was = json_integer_value(json_object_get(counts, alarms[i].entity));
 
-		if (!strcmp(alarms[i].kind, "vm"))
+		if (!strcmp(alarms[i].kind, ENTITY_VM) || is_store(&alarms[i]))
 			json_object_set_new(counts, alarms[i].entity, json_integer(was + 1));
 	}
 	inventory_alarms_free(alarms, n);
@@ -113,7 +125,7 @@ json_t *alarm_counts(struct vmm *m)
 
 static void tell(struct vmm *m, const char *type, const char *message_id, const struct inv_alarm *a)
 {
-	const char *vm = !strcmp(a->kind, "vm") ? a->entity : NULL;
+	const char *vm = !strcmp(a->kind, ENTITY_VM) || is_store(a) ? a->entity : NULL;
 	locale_t before = i18n_speak((locale_t)0);
 	json_t *details = alarm_json(m, a);	/* is kept, so it is English */
 	char text[MESSAGE_MAX];
@@ -122,7 +134,9 @@ static void tell(struct vmm *m, const char *type, const char *message_id, const 
 	i18n_restore(before);
 	said = words(m, a, text, sizeof(text));
 
-	if (vm)
+	if (is_store(a))
+		vmm_emit(m, type, message_id, vm, details, "Datastore '%s': %s", a->name, said);
+	else if (vm)
 		vmm_emit(m, type, message_id, vm, details, "VM '%s': %s", a->name, said);
 	else if (!strcmp(a->kind, "provider"))
 		vmm_emit(m, type, message_id, NULL, details, "Key provider '%s': %s", a->name, said);
@@ -296,8 +310,8 @@ static void clear(struct vmm *m, const char *type, const struct vm *vm)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
 
-	if (vmm_alarm_clear(m, type, "vm", vm->id, &err))
-		log_err("an alarm of VM '%s' was not cleared: %s", vm->row.name, err.text);
+	if (vmm_alarm_clear(m, type, alarm_entity(vm), vm->id, &err))
+		log_err("an alarm of %s '%s' was not cleared: %s", alarm_entity(vm), vm->row.name, err.text);
 }
 
 static void raise_vm(struct vmm *m, const char *type, const struct vm *vm)
@@ -305,22 +319,27 @@ static void raise_vm(struct vmm *m, const char *type, const struct vm *vm)
 	bool locked = vm->row.key_state == VM_KEYS_LOCKED;
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct vmm_alarm a = {
-		.type = type, .severity = VMM_CRITICAL, .entity_kind = "vm", .entity_id = vm->id,
+		.type = type, .severity = VMM_CRITICAL, .entity_kind = alarm_entity(vm), .entity_id = vm->id,
 		.entity_name = vm->row.name, .cause = (enum vm_cause)vm->row.cause,
 		.text = locked ? NULL : vm->row.key_error, .remedy = locked ? NULL : vm->row.key_hint,
 		.reason = locked ? vm->row.key_error : NULL, .keys = vm->row.missing,
 	};
 
 	if (vmm_alarm_raise(m, &a, &err))
-		log_err("an alarm of VM '%s' was not raised: %s", vm->row.name, err.text);
+		log_err("an alarm of %s '%s' was not raised: %s", alarm_entity(vm), vm->row.name, err.text);
+}
+
+static const char *lock_alarm(const struct vm *vm)
+{
+	return vm_is_store(vm) ? VMM_ALARM_STORE_LOCKED : VMM_ALARM_VM_LOCKED;
 }
 
 void alarm_follow_vm(struct vmm *m, const struct vm *vm)
 {
 	if (vm->row.key_state == VM_KEYS_LOCKED)
-		raise_vm(m, VMM_ALARM_VM_LOCKED, vm);
+		raise_vm(m, lock_alarm(vm), vm);
 	else
-		clear(m, VMM_ALARM_VM_LOCKED, vm);
+		clear(m, lock_alarm(vm), vm);
 	if (vm->row.key_state == VM_KEYS_DISK_MISSING)
 		raise_vm(m, VMM_ALARM_DISK_KEY, vm);
 	else
@@ -329,7 +348,7 @@ void alarm_follow_vm(struct vmm *m, const struct vm *vm)
 
 void alarm_clear_vm(struct vmm *m, const struct vm *vm)
 {
-	clear(m, VMM_ALARM_VM_LOCKED, vm);
+	clear(m, lock_alarm(vm), vm);
 	clear(m, VMM_ALARM_DISK_KEY, vm);
 	clear(m, VMM_ALARM_KEY_STATE, vm);
 	clear(m, VMM_ALARM_AUTOSTART, vm);

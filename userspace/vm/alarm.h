@@ -5,6 +5,15 @@
 
 #include "vm_priv.h"
 
+/* Kinds of entity. */
+#define ENTITY_VM	"vm"
+#define ENTITY_STORE	"datastore"
+
+static inline const char *alarm_entity(const struct vm *vm)
+{
+	return vm_is_store(vm) ? ENTITY_STORE : ENTITY_VM;
+}
+
 /* Make the alarms about the keys of @vm say what vm->row says. */
 void alarm_follow_vm(struct vmm *m, const struct vm *vm);
 /* @vm is going: none about it stays raised. */

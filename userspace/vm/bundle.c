@@ -246,6 +246,8 @@ static int parse_volumes(const json_t *a, struct bundle *b, struct vmc_error *er
 					b->v[i].name);
 		b->n++;
 	}
+	if (bundle_is_datastore(b))
+		return b->n == 1 ? 0 : bad(err, N_("a datastore has one volume, and no others"));
 	if (strcmp(b->v[0].name, VOLUME_HOME))
 		return bad(err, "the first volume is not \"" VOLUME_HOME "\"");
 	return 0;
@@ -431,6 +433,11 @@ int bundle_copy(const struct bundle *b, struct bundle *out, struct vmc_error *er
 	}
 	memcpy(out->v, b->v, b->n * sizeof(*b->v));
 	return 0;
+}
+
+bool bundle_is_datastore(const struct bundle *b)
+{
+	return b->n && !strcmp(b->v[0].name, VOLUME_DATASTORE);
 }
 
 struct bundle_volume *bundle_find(const struct bundle *b, const char *volume)

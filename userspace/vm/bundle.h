@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * NAME.vmcrypt: what a host must know to open a VM, as JSON beside the VM's
- * files. Carries wrapped keys only. Authenticated under the VM key: "mac" is
+ * files; or a datastore, then in STATE_DIR/datastores. Carries wrapped keys only. Authenticated under the VM key: "mac" is
  * vmk_dek_mac() with the wrapped DEK of the home volume over the SHA-256 of the
  * canonical JSON (sorted keys, no blanks) of all the rest.
  */
@@ -28,9 +28,10 @@
 #define BUNDLE_DIGEST_LEN	32
 #define BUNDLE_PATH_MAX		1024
 #define VOLUME_HOME		"home"
+#define VOLUME_DATASTORE	"datastore"	/* the one volume of a datastore, whose bundle has no home */
 
 struct bundle_volume {
-	char name[VMK_VOLUME_MAX + 1];	/* the first is always "home" */
+	char name[VMK_VOLUME_MAX + 1];	/* the first is "home", or "datastore" */
 	char path[BUNDLE_PATH_MAX];	/* relative to the bundle's folder when inside it, else absolute */
 	char luks_uuid[VMC_UUID_STR];
 	char kek_id[VMK_KEK_ID_MAX + 1];	/* provider/key-id */
@@ -66,6 +67,8 @@ int bundle_digest(const struct bundle *b, uint8_t digest[BUNDLE_DIGEST_LEN], str
 void bundle_clear(struct bundle *b);
 int bundle_copy(const struct bundle *b, struct bundle *out, struct vmc_error *err);
 
+/* Of a datastore, not of a VM. The name of the volume is part of what its key is bound to. */
+bool bundle_is_datastore(const struct bundle *b);
 struct bundle_volume *bundle_find(const struct bundle *b, const char *volume);
 int bundle_add(struct bundle *b, const struct bundle_volume *v, struct vmc_error *err);
 int bundle_remove(struct bundle *b, const char *volume, struct vmc_error *err);

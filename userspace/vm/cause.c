@@ -70,6 +70,42 @@ static const struct cause causes[VM_CAUSE_COUNT] = {
 	},
 };
 
+/* Of a datastore. Nobody locks one by hand: closing it takes its key from the kernel. */
+static const struct {
+	const char *text, *remedy;
+} stores[VM_CAUSE_COUNT] = {
+	[VM_CAUSE_NONE] = { "", "" },
+	[VM_CAUSE_KMS_ERROR] = {
+		N_("Datastore is locked because of an error of the key provider."),
+		N_("Restore the connection to the key provider: 'vmcrypt provider test {provider}' says what is wrong. The datastore unlocks when the provider is healthy again, or at once with 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_KEYS_MISSING_KMS] = {
+		N_("Datastore is locked because its key is missing on the key provider."),
+		N_("Ask the KMS administrator to restore or reactivate on '{provider}' the key {keys}; then 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_KEYS_MISSING_HOST] = {
+		N_("Datastore is locked because its key is missing on the host."),
+		N_("The key need not be recovered by hand, provider '{provider}' can supply it: 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_PROVIDER_UNKNOWN] = {
+		N_("Datastore is locked because its key provider is not known to this host."),
+		N_("Add the key provider again under its original name, the address may be another: 'vmcrypt provider add kmip {provider} --server HOST'; establish trust, then 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_TRUSTED_UNAVAILABLE] = {
+		N_("Datastore is locked because its trusted key provider is not available."),
+		N_("Start the services of trusted key provider '{provider}' and restore the connection to them: 'vmcrypt provider test {provider}'; then 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_ATTESTATION_FAILED] = {
+		N_("Datastore is locked because this host is not trusted with its key."),
+		N_("The attestation service of '{provider}' does not trust this host: have its administrator import what this host boots, or boot what it trusts; then 'vmcrypt datastore unlock {vm}'"),
+	},
+	[VM_CAUSE_BY_HAND] = { "", "" },
+	[VM_CAUSE_HOST_TPM] = {
+		N_("Datastore is locked because the TPM of this host does not give the key provider's key."),
+		N_("'vmcrypt host persistence status' and 'vmcrypt provider show {provider}' tell more; then 'vmcrypt datastore unlock {vm}'"),
+	},
+};
+
 static const struct cause *get(enum vm_cause cause)
 {
 	return &causes[cause < VM_CAUSE_COUNT ? cause : VM_CAUSE_NONE];
@@ -99,6 +135,11 @@ enum vm_cause vm_cause_from_name(const char *name)
 const char *vm_cause_text(enum vm_cause cause, enum vmc_wording wording)
 {
 	return say(get(cause)->text[wording == VMC_WORDING_70U2]);
+}
+
+const char *store_cause_text(enum vm_cause cause)
+{
+	return say(stores[cause < VM_CAUSE_COUNT ? cause : VM_CAUSE_NONE].text);
 }
 
 const char *vm_cause_remedy(enum vm_cause cause)
@@ -153,6 +194,12 @@ void vm_cause_remedy_for(enum vm_cause cause, const char *vm, const char *provid
 			 char *out, size_t n)
 {
 	vm_fill_names(vm_cause_remedy(cause), vm, provider, keys, out, n);
+}
+
+void store_cause_remedy_for(enum vm_cause cause, const char *store, const char *provider, const char *keys,
+			    char *out, size_t n)
+{
+	vm_fill_names(say(stores[cause < VM_CAUSE_COUNT ? cause : VM_CAUSE_NONE].remedy), store, provider, keys, out, n);
 }
 
 enum vm_cause vm_cause_of(int code, bool trusted)

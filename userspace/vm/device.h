@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../lib/error.h"
@@ -14,6 +15,13 @@ void device_of_mapping(const char *name, char out[PATH_MAX]);
 
 /* Is it a block device (else it must be a regular file)? And its size in bytes. */
 int device_inspect(const char *path, bool *block, uint64_t *size, struct vmc_error *err);
+/*
+ * What is on the block device or file, in words ("an ext4 file system 'data'"), or "" when nothing is that libblkid
+ * knows. VMC_EBUSY: it is in use, as a mounted file system or by another mapping.
+ */
+int device_holds(const char *path, char *out, size_t n, struct vmc_error *err);
+/* No signature that libblkid knows is seen any more. Durable. */
+int device_wipe_signatures(const char *path, struct vmc_error *err);
 /* VMC_EEXIST when there is anything but zeros in the first MiB of the block device. */
 int device_must_be_empty(const char *path, struct vmc_error *err);
 /* Zero the first MiB, so that no header is seen any more. Durable. */

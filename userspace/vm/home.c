@@ -2,7 +2,6 @@
 #include "home.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +10,12 @@
 #include <unistd.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "command.h"
-#include "mount_unit.h"
+#include "mount.h"
 
 #define MKFS_DEADLINE_MS	(120 * 1000)
+#define WHAT			N_("the home volume")
 
 int home_make_filesystem(const char *device, struct vmc_error *err)
 {
@@ -28,23 +29,7 @@ int home_make_filesystem(const char *device, struct vmc_error *err)
 
 bool home_is_mounted(const char *where)
 {
-	struct statx stx;
-
-	return !statx(AT_FDCWD, where, AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, 0, &stx) &&
-	       (stx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
-	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
-}
-
-/* systemd mounts in the host's namespace; what it mounts must come through to this one. */
-static int must_be_visible(const char *where, struct vmc_error *err)
-{
-	if (home_is_mounted(where))
-		return 0;
-	mount_unit_stop(where, NULL);
-	vmc_fail(err, VMC_EINTERNAL, "the home volume was mounted at '%s', but vmcryptd's mount namespace does "
-		 "not get to see it", where);
-	vmc_hint(err, "Mounts of the host must propagate: 'mount --make-rshared /', then 'systemctl restart vmcryptd'");
-	return VMC_EINTERNAL;
+	return mount_is(where);
 }
 
 static int make_folders(const char *where, struct vmc_error *err)
@@ -77,21 +62,20 @@ static int make_way(const char *where, struct vmc_error *err)
 
 int home_mount(const char *device, const char *where, struct vmc_error *err)
 {
+	char link[PATH_MAX];
+	struct mount_spec s = {
+		.device = device, .where = where, .link = link, .fs = "ext4",
+		.flags = MS_NODEV | MS_NOSUID | MS_NOEXEC, .what = WHAT,
+	};
 	int r;
 
 	if (home_is_mounted(where))
 		return 0;
+	if (snprintf(link, sizeof(link), "%s.dev", where) >= PATH_MAX)
+		return vmc_fail(err, VMC_EINVAL, "the path '%s' is too long", where);
 	r = make_way(where, err);
-	if (r)
-		return r;
-	fs_crashpoint("home: before mount");
-	if (mount_unit_wanted())
-		r = mount_unit_start(device, where, err);
-	else if (mount(device, where, "ext4", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL))
-		r = vmc_fail_errno(err, errno, "cannot mount '%s' at '%s'", device, where);
-	fs_crashpoint("home: mounted");
 	if (!r)
-		r = must_be_visible(where, err);
+		r = mount_start(&s, err);
 	if (r)
 		return r;
 	r = make_folders(where, err);
@@ -100,26 +84,10 @@ int home_mount(const char *device, const char *where, struct vmc_error *err)
 	return r;
 }
 
-static int unmount(const char *where, struct vmc_error *err)
-{
-	if (!umount2(where, UMOUNT_NOFOLLOW))
-		return 0;
-	vmc_fail_errno(err, errno, "cannot unmount the home volume at '%s'", where);
-	if (errno != EBUSY)
-		return err ? err->code : VMC_EIO;
-	vmc_hint(err, "End what still uses it ('fuser -vm %s' tells), swtpm for instance", where);
-	return VMC_EBUSY;
-}
-
 int home_unmount(const char *where, struct vmc_error *err)
 {
-	int r = 0;
+	int r = mount_stop(where, WHAT, err);
 
-	if (home_is_mounted(where)) {
-		fs_crashpoint("home: before unmount");
-		r = mount_unit_wanted() ? mount_unit_stop(where, err) : unmount(where, err);
-		fs_crashpoint("home: unmounted");
-	}
 	if (!r)
 		rmdir(where);
 	return r;

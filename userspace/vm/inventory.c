@@ -30,14 +30,14 @@ static const char *const sql[ST_COUNT] = {
 	[ST_COMMIT] = "COMMIT",
 	[ST_ROLLBACK] = "ROLLBACK",
 	[ST_VM_PUT] = "INSERT INTO vms(id, name, bundle, power, key_state, key_error, key_hint, serial,"
-		" cause, suspended, missing, autostart, unit, boot)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+		" cause, suspended, missing, autostart, unit, boot, kind, mount, fs, autoopen)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 		" ON CONFLICT(id) DO UPDATE SET name = ?2, bundle = ?3, power = ?4, key_state = ?5,"
 		" key_error = ?6, key_hint = ?7, serial = ?8, cause = ?9, suspended = ?10, missing = ?11,"
-		" autostart = ?12, unit = ?13, boot = ?14",
+		" autostart = ?12, unit = ?13, boot = ?14, mount = ?16, fs = ?17, autoopen = ?18",
 	[ST_VM_DEL] = "DELETE FROM vms WHERE id = ?1",
 	[ST_VM_ALL] = "SELECT id, name, bundle, power, key_state, key_error, key_hint, serial, cause,"
-		" suspended, missing, autostart, unit, boot FROM vms ORDER BY name, id",
+		" suspended, missing, autostart, unit, boot, kind, mount, fs, autoopen FROM vms ORDER BY name, id",
 	[ST_JOB_PUT] = "INSERT INTO jobs(id, kind, vm, state) VALUES(?1, ?2, ?3, ?4)"
 		" ON CONFLICT(id) DO UPDATE SET state = ?4",
 	[ST_JOB_GET] = "SELECT id, kind, vm, state FROM jobs WHERE id = ?1",
@@ -97,6 +97,12 @@ static const char *const steps[INVENTORY_SCHEMA] = {
 	"ALTER TABLE vms ADD COLUMN unit TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE vms ADD COLUMN boot TEXT NOT NULL DEFAULT '';"
 	"PRAGMA user_version = 3;",
+
+	"ALTER TABLE vms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vms ADD COLUMN mount TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE vms ADD COLUMN fs TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE vms ADD COLUMN autoopen INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 4;",
 };
 
 struct inventory {
@@ -361,6 +367,10 @@ int inventory_vm_put(struct inventory *inv, const struct inv_vm *vm, struct vmc_
 	sqlite3_bind_int(st, 12, vm->autostart);
 	text(st, 13, vm->unit);
 	text(st, 14, vm->boot);
+	sqlite3_bind_int(st, 15, vm->kind);
+	text(st, 16, vm->mount);
+	text(st, 17, vm->fs);
+	sqlite3_bind_int(st, 18, vm->autoopen);
 	r = write_one(inv, st, err);
 	pthread_mutex_unlock(&inv->lock);
 	free(missing);
@@ -401,6 +411,10 @@ static void read_vm(sqlite3_stmt *st, struct inv_vm *vm)
 	vm->autostart = sqlite3_column_int(st, 11);
 	column(st, 12, vm->unit, sizeof(vm->unit));
 	column(st, 13, vm->boot, sizeof(vm->boot));
+	vm->kind = sqlite3_column_int(st, 14);
+	column(st, 15, vm->mount, sizeof(vm->mount));
+	column(st, 16, vm->fs, sizeof(vm->fs));
+	vm->autoopen = sqlite3_column_int(st, 17);
 }
 
 /* Call @row for each row of @st; then reset it. Called locked. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What this host remembers, in STATE_DIR/inventory.db (SQLite, WAL, each commit
- * synced): registered VMs, the journal of jobs, keys without a VM, events, alarms.
+ * synced): registered VMs and datastores, the journal of jobs, keys without a VM, events, alarms.
  * May be used from several threads; a transaction keeps the others out.
  */
 #ifndef VMC_VM_INVENTORY_H
@@ -16,18 +16,23 @@
 #include "../lib/error.h"
 #include "../lib/util.h"
 
-#define INVENTORY_SCHEMA	3
+#define INVENTORY_SCHEMA	4
 #define INVENTORY_EVENTS_MAX	10000	/* the oldest go first */
 #define INVENTORY_ALARMS_MAX	1000	/* cleared ones that are kept */
 #define INVENTORY_UNIT_MAX	255
 
 struct inventory;
 
+enum inv_kind { INV_VM, INV_DATASTORE };	/* the inventory keeps the numbers */
+
+#define INVENTORY_FS_MAX	8		/* "ext4", "xfs" */
+
 struct inv_vm {
 	char id[VMC_UUID_STR];
 	char name[64];
 	char bundle[PATH_MAX];
-	bool on;
+	int kind;			/* enum inv_kind */
+	bool on;			/* a datastore: open */
 	int key_state;			/* enum vm_key_state */
 	int cause;			/* enum vm_cause */
 	bool suspended;			/* locked while its mappings were open: they wait for their keys */
@@ -37,6 +42,10 @@ struct inv_vm {
 	bool autostart;			/* it starts with the host, */
 	char unit[INVENTORY_UNIT_MAX + 1];	/* and then this systemd unit; "" none */
 	char boot[VMC_UUID_STR];	/* the start of the host in which that is done */
+	/* of a datastore */
+	char mount[PATH_MAX];		/* where it is mounted when it is open */
+	char fs[INVENTORY_FS_MAX];
+	bool autoopen;			/* opened when the host starts */
 };
 
 struct inv_job {
@@ -57,7 +66,7 @@ struct inv_key {
 
 struct inv_alarm {
 	int64_t id;			/* 0: not in the inventory yet */
-	char type[32], kind[16];	/* kind of entity: "vm", "provider", "host" */
+	char type[32], kind[16];	/* kind of entity: "vm", "datastore", "provider", "host" */
 	char entity[64], name[64];
 	int severity, cause;		/* enum vmm_severity, enum vm_cause */
 	char text[768], remedy[768], reason[768];

@@ -10,7 +10,7 @@
 #include "vm_priv.h"
 
 static const struct job_kind *const kinds[] = {
-	&job_kind_vm_create, &job_kind_vm_rebuild, &job_kind_disk_create,
+	&job_kind_vm_create, &job_kind_store_create, &job_kind_vm_rebuild, &job_kind_disk_create,
 	&job_kind_disk_encrypt, &job_kind_recrypt_deep, &job_kind_recrypt_shallow,
 };
 

@@ -5,9 +5,11 @@
 #include <time.h>
 
 #include "../lib/fs.h"
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "boot_id.h"
 #include "copy.h"
+#include "store.h"
 #include "vm_priv.h"
 
 #define UNLOCK_WAIT_S	30
@@ -47,48 +49,88 @@ static struct vm *find_bundle(struct vmm *m, const char *path)
 	return NULL;
 }
 
-static int find(struct vmm *m, const char *ref, struct vm **vm, struct vmc_error *err)
+static bool is_which(const struct vm *vm, enum vm_which which)
 {
-	struct vm *found = NULL;
-	vmc_uuid id;
-	size_t i;
+	return which == WHICH_EITHER || vm_is_store(vm) == (which == WHICH_STORES);
+}
 
-	if (!vmc_uuid_parse(ref, &id))
-		found = vm_find(m, &id);
-	for (i = 0; !found && i < m->n; i++) {
-		if (strcmp(m->vms[i]->row.name, ref))
-			continue;
-		found = m->vms[i];
-		for (i++; i < m->n; i++)
-			if (!strcmp(m->vms[i]->row.name, ref))
-				return vmc_fail(err, VMC_EINVAL, "there are several VMs called '%s', among them %s and %s",
-						ref, found->id, m->vms[i]->id);
+static struct vm *find_named(struct vmm *m, enum vm_which which, const char *name, size_t *i)
+{
+	for (; *i < m->n; (*i)++)
+		if (!strcmp(m->vms[*i]->row.name, name) && is_which(m->vms[*i], which))
+			return m->vms[*i];
+	return NULL;
+}
+
+static int fail_unknown(struct vmm *m, enum vm_which which, const char *ref, struct vmc_error *err)
+{
+	enum vm_which other = which == WHICH_VMS ? WHICH_STORES : WHICH_VMS;
+	const struct vm *vm;
+	vmc_uuid id;
+	size_t i = 0;
+
+	vm = vmc_uuid_parse(ref, &id) ? find_named(m, other, ref, &i) : vm_find(m, &id);
+	if (vm && vm_is_store(vm)) {
+		vmc_fail(err, VMC_ENOENT, "'%s' is a datastore, not a VM", ref);
+		vmc_hint(err, "'vmcrypt help datastore' lists what can be done with it");
+	} else if (vm) {
+		vmc_fail(err, VMC_ENOENT, "'%s' is a VM, not a datastore", ref);
+		vmc_hint(err, "'vmcrypt help vm' lists what can be done with it");
+	} else if (which == WHICH_STORES) {
+		vmc_fail(err, VMC_ENOENT, "there is no datastore '%s' on this host", ref);
+		vmc_hint(err, "'vmcrypt datastore list' shows the registered ones, 'vmcrypt datastore register' adds one");
+	} else {
+		vmc_fail(err, VMC_ENOENT, "there is no VM '%s' on this host", ref);
+		vmc_hint(err, "'vmcrypt vm list' shows the registered ones, 'vmcrypt vm register' adds one");
 	}
-	*vm = found;
-	if (found)
-		return 0;
-	vmc_fail(err, VMC_ENOENT, "there is no VM '%s' on this host", ref);
-	vmc_hint(err, "'vmcrypt vm list' shows the registered ones, 'vmcrypt vm register' adds one");
 	return VMC_ENOENT;
 }
 
-int vmm_resolve(struct vmm *m, const char *ref, char id[VMC_UUID_STR], struct vmc_error *err)
+static int find(struct vmm *m, enum vm_which which, const char *ref, struct vm **vm, struct vmc_error *err)
+{
+	struct vm *found = NULL, *more;
+	vmc_uuid id;
+	size_t i = 0;
+
+	if (!vmc_uuid_parse(ref, &id))
+		found = vm_find(m, &id);
+	if (found && !is_which(found, which))
+		found = NULL;
+	if (!found) {
+		found = find_named(m, which, ref, &i);
+		i++;
+		more = found ? find_named(m, which, ref, &i) : NULL;
+		if (more)
+			return vmc_fail(err, VMC_EINVAL, "there are several VMs called '%s', among them %s and %s",
+					ref, found->id, more->id);
+	}
+	*vm = found;
+	return found ? 0 : fail_unknown(m, which, ref, err);
+}
+
+int vm_resolve(struct vmm *m, enum vm_which which, const char *ref, char id[VMC_UUID_STR], struct vmc_error *err)
 {
 	struct vm *vm;
 	int r;
 
 	pthread_mutex_lock(&m->lock);
-	r = find(m, ref, &vm, err);
+	r = find(m, which, ref, &vm, err);
 	if (!r)
 		memcpy(id, vm->id, VMC_UUID_STR);
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
 
+int vmm_resolve(struct vmm *m, const char *ref, char id[VMC_UUID_STR], struct vmc_error *err)
+{
+	return vm_resolve(m, WHICH_VMS, ref, id, err);
+}
+
 static int fail_busy(const struct vm *vm, const char *what, struct vmc_error *err)
 {
 	if (vm->busy[0]) {
-		vmc_fail(err, VMC_EBUSY, "VM '%s' is busy: %s", vm->row.name, vm->busy);
+		vmc_fail(err, VMC_EBUSY, vm_is_store(vm) ? N_("datastore '%s' is busy: %s") :
+			 N_("VM '%s' is busy: %s"), vm->row.name, vm->busy);
 		vmc_hint(err, "Try again when that is done");
 		return VMC_EBUSY;
 	}
@@ -102,7 +144,8 @@ static int fail_busy(const struct vm *vm, const char *what, struct vmc_error *er
  * An unlock is short, and may be the helper's own, when a provider came back: what
  * somebody asked for comes after it.
  */
-static int find_after_unlock(struct vmm *m, const char *ref, struct vm **vm, struct vmc_error *err)
+static int find_after_unlock(struct vmm *m, enum vm_which which, const char *ref, struct vm **vm,
+			     struct vmc_error *err)
 {
 	struct timespec until;
 	int r;
@@ -110,7 +153,7 @@ static int find_after_unlock(struct vmm *m, const char *ref, struct vm **vm, str
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += UNLOCK_WAIT_S;
 	for (;;) {
-		r = find(m, ref, vm, err);
+		r = find(m, which, ref, vm, err);
 		if (r || strcmp((*vm)->busy, "unlock") || atomic_load(&m->stopping) ||
 		    pthread_cond_timedwait(&m->dropped, &m->lock, &until))
 			return r;
@@ -120,10 +163,11 @@ static int find_after_unlock(struct vmm *m, const char *ref, struct vm **vm, str
 int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags, struct vm **vm,
 	    struct vmc_error *err)
 {
+	enum vm_which which = flags & TAKE_EITHER ? WHICH_EITHER : flags & TAKE_STORE ? WHICH_STORES : WHICH_VMS;
 	int r;
 
 	pthread_mutex_lock(&m->lock);
-	r = find_after_unlock(m, ref, vm, err);
+	r = find_after_unlock(m, which, ref, vm, err);
 	if (!r && ((*vm)->busy[0] || ((*vm)->job[0] && !(flags & TAKE_ANY))))
 		r = fail_busy(*vm, what, err);
 	if (!r && !(flags & TAKE_LOCKED))
@@ -154,14 +198,22 @@ static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	struct vm **more, *same = vm_find(m, &vm->uuid);
 	struct vm_index *index;
-	size_t at;
+	size_t at, i = 0;
 
+	if (same && vm_is_store(same)) {
+		vmc_fail(err, VMC_EEXIST, "a datastore %s is registered already: '%s'", same->id, same->row.name);
+		vmc_hint(err, "'vmcrypt datastore unregister %s' first, if that one is gone for good", same->row.name);
+		return VMC_EEXIST;
+	}
 	if (same) {
 		vmc_fail(err, VMC_EEXIST, "a VM %s is registered already: '%s', bundle '%s'", same->id,
 			 same->row.name, same->bundle);
 		vmc_hint(err, "'vmcrypt vm unregister %s' first, if that one is gone for good", same->id);
 		return VMC_EEXIST;
 	}
+	same = vm_is_store(vm) ? find_named(m, WHICH_STORES, vm->row.name, &i) : NULL;
+	if (same)
+		return vmc_fail(err, VMC_EEXIST, "there is a datastore '%s' already", same->row.name);
 	same = find_bundle(m, vm->bundle);
 	if (same)
 		return vmc_fail(err, VMC_EEXIST, "the bundle '%s' is that of the registered VM '%s' (%s)",
@@ -181,8 +233,8 @@ static int add_locked(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	return 0;
 }
 
-int vm_add(struct vmm *m, const vmc_uuid *id, const char *name, const char *bundle, const char *what,
-	   struct vm **out, struct vmc_error *err)
+int vm_add(struct vmm *m, enum inv_kind kind, const vmc_uuid *id, const char *name, const char *bundle,
+	   const char *what, struct vm **out, struct vmc_error *err)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 	int r;
@@ -193,6 +245,7 @@ int vm_add(struct vmm *m, const vmc_uuid *id, const char *name, const char *bund
 	vmc_uuid_format(id, vm->id);
 	snprintf(vm->bundle, sizeof(vm->bundle), "%s", bundle);
 	snprintf(vm->busy, sizeof(vm->busy), "%s", what);
+	vm->row.kind = (int)kind;
 	memcpy(vm->row.id, vm->id, sizeof(vm->row.id));
 	snprintf(vm->row.name, sizeof(vm->row.name), "%s", name);
 	memcpy(vm->row.bundle, vm->bundle, sizeof(vm->row.bundle));
@@ -237,24 +290,11 @@ void ids_free(char **ids, size_t n)
 	free(ids);
 }
 
-static int one_id(struct vmm *m, const char *ref, size_t i, char **id, struct vmc_error *err)
+int vm_ids(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, char ***ids, size_t *n_ids,
+	   struct vmc_error *err)
 {
-	struct vm *vm = NULL;
-	int r = 0;
-
-	if (ref)
-		r = find(m, ref, &vm, err);
-	else
-		vm = m->vms[i];
-	if (r)
-		return r;
-	*id = strdup(vm->id);
-	return *id ? 0 : vmc_fail(err, VMC_ENOMEM, "out of memory");
-}
-
-int vm_ids(struct vmm *m, const char *const *refs, size_t n, char ***ids, size_t *n_ids, struct vmc_error *err)
-{
-	size_t i, count;
+	size_t i, count, used = 0;
+	struct vm *vm;
 	char **list;
 	int r = 0;
 
@@ -263,16 +303,24 @@ int vm_ids(struct vmm *m, const char *const *refs, size_t n, char ***ids, size_t
 	list = calloc(count + 1, sizeof(*list));
 	if (!list)
 		r = vmc_fail(err, VMC_ENOMEM, "out of memory");
-	for (i = 0; !r && i < count; i++)
-		r = one_id(m, n ? refs[i] : NULL, i, &list[i], err);
+	for (i = 0; !r && i < count; i++) {
+		vm = n ? NULL : m->vms[i];
+		if (n)
+			r = find(m, which, refs[i], &vm, err);
+		if (r || !is_which(vm, which))
+			continue;
+		list[used] = strdup(vm->id);
+		r = list[used] ? 0 : vmc_fail(err, VMC_ENOMEM, "out of memory");
+		used++;
+	}
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		if (list)
-			ids_free(list, count);
+			ids_free(list, used);
 		return r;
 	}
 	*ids = list;
-	*n_ids = count;
+	*n_ids = used;
 	return 0;
 }
 
@@ -287,7 +335,7 @@ static int load_row(const struct inv_vm *row, void *data)
 
 	if (vmc_uuid_parse(row->id, &id))
 		return 0;
-	r = vm_add(m, &id, row->name, row->bundle, "start", &vm, NULL);
+	r = vm_add(m, (enum inv_kind)row->kind, &id, row->name, row->bundle, "start", &vm, NULL);
 	if (r)
 		return r == VMC_EEXIST ? 0 : r;
 	vm->row = *row;
@@ -295,24 +343,35 @@ static int load_row(const struct inv_vm *row, void *data)
 	return 0;
 }
 
-/* After the jobs: a bundle that cannot be read does not keep the others from starting. */
+static void recover_vm(struct vmm *m, struct vm *vm)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	char dir[PATH_MAX];
+
+	if (!vm_dir(vm->bundle, dir))
+		fs_remove_temps(dir, NULL);
+	if (store_closed_below(m, vm))
+		log_info("'%s' lies on a datastore that is closed", vm->row.name);
+	else if (vm_read(m, vm, &err))
+		log_warn("'%s': %s", vm->row.name, err.text);
+	power_recover(m, vm);
+	lock_recover(m, vm);
+	vm_drop(m, vm);
+}
+
+/*
+ * After the jobs: a bundle that cannot be read does not keep the others from
+ * starting. First the datastores: whether they are open must be known of them.
+ */
 static void recover_vms(struct vmm *m)
 {
 	size_t i;
+	int store;
 
-	for (i = 0; i < m->n; i++) {
-		struct vmc_error err = VMC_ERROR_INIT;
-		struct vm *vm = m->vms[i];
-		char dir[PATH_MAX];
-
-		if (!vm_dir(vm->bundle, dir))
-			fs_remove_temps(dir, NULL);
-		if (vm_read(m, vm, &err))
-			log_warn("VM '%s': %s", vm->row.name, err.text);
-		power_recover(m, vm);
-		lock_recover(m, vm);
-		vm_drop(m, vm);
-	}
+	for (store = 1; store >= 0; store--)
+		for (i = 0; i < m->n; i++)
+			if (vm_is_store(m->vms[i]) == store)
+				recover_vm(m, m->vms[i]);
 }
 
 static int start(struct vmm *m, struct vmc_error *err)

@@ -56,6 +56,15 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_DISK_OPENED	"disk-opened"
 #define VMM_EV_DISK_CLOSED	"disk-closed"
 #define VMM_EV_VM_RECRYPTED	"vm-recrypted"
+#define VMM_EV_DATASTORE_CREATED	"datastore-created"
+#define VMM_EV_DATASTORE_REGISTERED	"datastore-registered"
+#define VMM_EV_DATASTORE_UNREGISTERED	"datastore-unregistered"
+#define VMM_EV_DATASTORE_REMOVED	"datastore-removed"
+#define VMM_EV_DATASTORE_CHANGED	"datastore-changed"
+#define VMM_EV_DATASTORE_OPENED		"datastore-opened"
+#define VMM_EV_DATASTORE_CLOSED		"datastore-closed"
+#define VMM_EV_DATASTORE_LOCKED		"datastore-locked"
+#define VMM_EV_DATASTORE_UNLOCKED	"datastore-unlocked"
 #define VMM_EV_KEY_CREATED	"key-created"
 #define VMM_EV_KEY_REMOVED	"key-removed"
 #define VMM_EV_KEY_ORPHANED	"key-orphaned"
@@ -210,13 +219,15 @@ json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
  * Ask every provider how it is, and of every key that registered VMs use in what state it is; raise and clear alarms of
  * providers, certificates and keys; unlock what can be unlocked, but not what was locked by hand. *@out (may be NULL):
  * {providers: [{name, kind|null, ok, error?, hint?, code?, cert_days_left|null, latency_ms|null}],
- *  keys: [{id, state, vms: [{id, name}]}], unlocked: [{id, name}], would_lock: as vms of vmm_forecast()}.
+ *  keys: [{id, state, vms: [{id, name, kind: "vm"|"datastore"}]}], unlocked: [{id, name}], would_lock: as vms of
+ *  vmm_forecast()}. Datastores are looked after like VMs, and one that was unlocked and has autoopen is opened.
  * One at a time: VMC_EBUSY.
  */
 int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err);
 /*
  * Which VMs would lack keys if this host lost its own now, as a reboot does: asks the providers anew, changes nothing.
- * {vms: [{id, name, cause, text, remedy, disk_only, keys: [{id, state, volumes}]}], ok: how many would be well}.
+ * {vms: [{id, name, kind: "vm"|"datastore", cause, text, remedy, disk_only, keys: [{id, state, volumes}]}], ok: how many
+ * would be well}.
  */
 json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
 
@@ -240,6 +251,7 @@ int vmm_autostart_done(struct vmm *m, const char *vm, const struct vmc_error *fa
 /* ---- alarms ------------------------------------------------------------------ */
 
 #define VMM_ALARM_VM_LOCKED	"vm-locked"
+#define VMM_ALARM_STORE_LOCKED	"datastore-locked"
 #define VMM_ALARM_DISK_KEY	"disk-key-missing"
 #define VMM_ALARM_KEY_STATE	"key-state"
 #define VMM_ALARM_PROVIDER_DOWN	"provider-down"
@@ -252,13 +264,14 @@ enum vmm_severity { VMM_WARNING, VMM_CRITICAL };
 struct vmm_alarm {
 	const char *type;		/* VMM_ALARM_* */
 	enum vmm_severity severity;
-	const char *entity_kind;	/* "vm", "provider", "host" */
+	const char *entity_kind;	/* "vm", "datastore", "provider", "host" */
 	const char *entity_id;		/* UUID, or the name */
 	const char *entity_name;	/* NULL: the id */
 	enum vm_cause cause;
 	/*
 	 * Marked for translation, not translated: each reader gets them in his language. "{vm}" and "{provider}" in the
-	 * remedy become the name of the entity. Text and remedy of VMM_ALARM_VM_LOCKED come from the cause.
+	 * remedy become the name of the entity. Text and remedy of VMM_ALARM_VM_LOCKED and of VMM_ALARM_STORE_LOCKED
+	 * come from the cause.
 	 */
 	const char *text, *remedy;
 	const char *reason;		/* what was met, as it was said; may be NULL */

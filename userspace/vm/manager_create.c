@@ -8,11 +8,13 @@
 
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
+#include "create.h"
 #include "device.h"
 #include "home.h"
 #include "vm_priv.h"
 
 #define UNDONE N_("made for the creation of a VM that did not finish")
+#define UNDONE_STORE N_("made for a datastore that was not finished")
 
 static int check_dir(const char *dir, char real[PATH_MAX], struct vmc_error *err)
 {
@@ -39,7 +41,13 @@ static int place(const char *dir, const char *name, const char *suffix, char out
 	return 0;
 }
 
-static int fill_home(struct vmm *m, struct vm *vm, const char *path, struct vmc_error *err)
+static int fill_home(const struct creation *c, const char *device, struct vmc_error *err)
+{
+	(void)c;
+	return home_make_filesystem(device, err);
+}
+
+static int fill(struct vmm *m, struct vm *vm, const struct creation *c, const char *path, struct vmc_error *err)
 {
 	char name[VOLUME_MAPPING_MAX], device[PATH_MAX];
 	int r, r2;
@@ -47,11 +55,11 @@ static int fill_home(struct vmm *m, struct vm *vm, const char *path, struct vmc_
 	r = volume_open(m->k, &vm->b, &vm->b.v[0], path, false, false, err);
 	if (r)
 		return r;
-	volume_mapping(&vm->uuid, VOLUME_HOME, false, name);
+	volume_mapping(&vm->uuid, c->volume, false, name);
 	device_of_mapping(name, device);
-	r = home_make_filesystem(device, err);
+	r = c->fill(c, device, err);
 	fs_crashpoint("home: filesystem made");
-	r2 = volume_close(m->k, &vm->uuid, VOLUME_HOME, false, true, r ? NULL : err);
+	r2 = volume_close(m->k, &vm->uuid, c->volume, false, true, r ? NULL : err);
 	return r ? r : r2;
 }
 
@@ -77,19 +85,18 @@ static int commit(struct vmm *m, struct vm *vm, struct inv_job *job, struct vmc_
 	return r;
 }
 
-static int create(struct vmm *m, struct vm *vm, const struct vmm_create *c, struct inv_job *job,
+static int create(struct vmm *m, struct vm *vm, const struct creation *c, struct inv_job *job,
 		  struct progress *p, struct vmc_error *err)
 {
 	char kek[VMK_KEK_ID_MAX + 1];
 	struct make_spec s = {
-		.vm = &vm->uuid, .kek_id = kek, .generation = 1,
-		.size = c->home_size ? c->home_size : m->cfg->home_size,
+		.vm = &vm->uuid, .kek_id = kek, .generation = 1, .size = c->size, .dm_flags = c->dm_flags,
 	};
 	struct bundle_volume v;
 	int r;
 
 	progress_report(p, "key", 0, 3);
-	r = job_make_kek(m, job, c->provider, c->name, VOLUME_HOME, kek, err);
+	r = job_make_kek(m, job, c->provider, vm->row.name, c->volume, kek, err);
 	if (r)
 		return r;
 	progress_report(p, "format", 1, 3);
@@ -97,13 +104,13 @@ static int create(struct vmm *m, struct vm *vm, const struct vmm_create *c, stru
 	if (r)
 		return r;
 	vm->b.id = vm->uuid;
-	snprintf(vm->b.name, sizeof(vm->b.name), "%s", c->name);
+	snprintf(vm->b.name, sizeof(vm->b.name), "%s", vm->row.name);
 	strcpy(vm->b.migration, "required");
 	r = bundle_add(&vm->b, &v, err);
 	if (r)
 		return r;
 	progress_report(p, "filesystem", 2, 3);
-	r = fill_home(m, vm, job_text(job, "path"), err);
+	r = fill(m, vm, c, job_text(job, "path"), err);
 	if (!r)
 		r = commit(m, vm, job, err);
 	if (!r)
@@ -115,19 +122,18 @@ static int undo(struct vmm *m, struct inv_job *job, struct vmc_error *err)
 {
 	int r = fs_unlink(job_text(job, "bundle"), err);
 
-	return r ? r : make_undo(m, job, UNDONE, err);
+	return r ? r : make_undo(m, job, strcmp(job->kind, JOB_STORE_CREATE) ? UNDONE : UNDONE_STORE, err);
 }
 
-static int run(struct vmm *m, struct vm *vm, const struct vmm_create *c, const char *home,
-	       struct progress *p, struct vmc_error *err)
+int create_run(struct vmm *m, struct vm *vm, const struct creation *c, struct progress *p, struct vmc_error *err)
 {
-	json_t *state = make_state(VOLUME_HOME, home, vm->bundle, err);
+	json_t *state = make_state(c->volume, c->path, vm->bundle, err);
 	struct inv_job job;
 	int r;
 
 	if (!state)
 		return err ? err->code : VMC_EEXIST;
-	r = job_begin(m, JOB_VM_CREATE, vm->id, state, &job, err);
+	r = job_begin(m, vm_is_store(vm) ? JOB_STORE_CREATE : JOB_VM_CREATE, vm->id, state, &job, err);
 	if (r)
 		return r;
 	r = create(m, vm, c, &job, p, err);
@@ -150,6 +156,10 @@ int vmm_create(struct vmm *m, const struct vmm_create *c, struct progress *p, ch
 	       struct vmc_error *err)
 {
 	char dir[PATH_MAX], bundle[PATH_MAX], home[PATH_MAX];
+	struct creation how = {
+		.volume = VOLUME_HOME, .path = home, .provider = c->provider, .fill = fill_home,
+		.size = c->home_size ? c->home_size : m->cfg->home_size,
+	};
 	struct vmc_error mine = VMC_ERROR_INIT;
 	struct vm *vm;
 	vmc_uuid uuid;
@@ -168,10 +178,10 @@ int vmm_create(struct vmm *m, const struct vmm_create *c, struct progress *p, ch
 	if (!r)
 		r = choose_id(c->id, &uuid, err);
 	if (!r)
-		r = vm_add(m, &uuid, c->name, bundle, "create", &vm, err);
+		r = vm_add(m, INV_VM, &uuid, c->name, bundle, "create", &vm, err);
 	if (r)
 		return r;
-	r = run(m, vm, c, home, p, err);
+	r = create_run(m, vm, &how, p, err);
 	if (r) {
 		vm_forget(m, vm);
 		return r;
@@ -196,3 +206,4 @@ static int recover(struct vmm *m, struct inv_job *job, bool *pending, struct vmc
 }
 
 const struct job_kind job_kind_vm_create = { .kind = JOB_VM_CREATE, .recover = recover };
+const struct job_kind job_kind_store_create = { .kind = JOB_STORE_CREATE, .recover = recover };

@@ -26,7 +26,7 @@ int disk_find(const struct vm *vm, const char *disk, struct bundle_volume **v, s
 
 int disk_check_new(const struct vm *vm, const char *name, struct vmc_error *err)
 {
-	if (!name || !bundle_volume_name_ok(name) || !strcmp(name, VOLUME_HOME))
+	if (!name || !bundle_volume_name_ok(name) || !strcmp(name, VOLUME_HOME) || !strcmp(name, VOLUME_DATASTORE))
 		return vmc_fail(err, VMC_EINVAL, "'%s' cannot be the name of a disk: letters, digits, '.', '_' and '-', %d at most, and not '%s'",
 				name ? name : "", VMK_VOLUME_MAX, VOLUME_HOME);
 	if (bundle_find(&vm->b, name))

@@ -9,7 +9,9 @@
 
 #include "../lib/i18n.h"
 #include "../lib/log.h"
+#include "alarm.h"
 #include "missing.h"
+#include "store.h"
 #include "vm_priv.h"
 
 #define CHUNK 256	/* keys in one question */
@@ -277,7 +279,7 @@ static int examine(struct vmm *m, struct checkup *c, struct vmc_error *err)
 	c->providers = json_object();
 	if (!c->providers)
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");
-	r = vm_ids(m, NULL, 0, &c->ids, &c->n, err);
+	r = vm_ids(m, WHICH_EITHER, NULL, 0, &c->ids, &c->n, err);
 	if (!r)
 		r = each_vm(m, gather_keys, c, err);
 	if (r)
@@ -301,6 +303,7 @@ struct outlook {
 	bool disk_only;			/* the VM key is to be had, that of a disk is not */
 	bool unlock;			/* it lacks keys now, and they are to be had */
 	bool locked;			/* it is locked now: that has an alarm of its own */
+	bool store;			/* it is a datastore */
 	json_t *missing;
 };
 
@@ -341,6 +344,7 @@ static int look_ahead(const struct checkup *c, const struct vm *vm, struct outlo
 	memcpy(o->id, vm->id, sizeof(o->id));
 	memcpy(o->name, vm->row.name, sizeof(o->name));
 	o->locked = vm->row.key_state != VM_KEYS_OK;
+	o->store = vm_is_store(vm);
 	if (!vm->b.n)
 		return 0;
 	o->on_provider = lacks_any(&c->keys, vm, false, &disk_only);
@@ -398,11 +402,12 @@ static json_t *outlook_json(const struct vmm *m, const struct outlook *o)
 {
 	char todo[1536];
 
-	missing_remedy(o->cause, o->name, o->missing, todo, sizeof(todo));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:O}", "id", o->id, "name", o->name,
+	missing_remedy(o->store, o->cause, o->name, o->missing, todo, sizeof(todo));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:O}", "id", o->id, "name", o->name,
+			 "kind", o->store ? ENTITY_STORE : ENTITY_VM,
 			 "cause", vm_cause_name(o->cause), "text",
 			 o->disk_only ? _("A disk would lack its key, and the VM could not be powered on with it.") :
-			 vm_cause_text(o->cause, m->cfg->wording),
+			 o->store ? store_cause_text(o->cause) : vm_cause_text(o->cause, m->cfg->wording),
 			 "remedy", todo, "disk_only", o->disk_only, "keys", o->missing);
 }
 
@@ -485,10 +490,12 @@ static void clear_strangers(struct vmm *m, const struct checkup *c)
 static void key_alarm(struct vmm *m, const struct outlook *o)
 {
 	struct vmm_alarm a = {
-		.type = VMM_ALARM_KEY_STATE, .severity = VMM_WARNING, .entity_kind = "vm", .entity_id = o->id,
-		.entity_name = o->name, .cause = o->on_provider, .keys = o->missing,
-		.text = N_("Keys of this VM are gone from its provider, or not active. It keeps those that it has, and locks when it needs them anew."),
-		.remedy = N_("Ask the KMS administrator to restore or reactivate the keys, or move the VM to a new key: 'vmcrypt vm recrypt --shallow {vm}'"),
+		.type = VMM_ALARM_KEY_STATE, .severity = VMM_WARNING, .entity_kind = o->store ? ENTITY_STORE : ENTITY_VM,
+		.entity_id = o->id, .entity_name = o->name, .cause = o->on_provider, .keys = o->missing,
+		.text = o->store ? N_("The key of this datastore is gone from its provider, or not active. It stays open, and locks when it needs the key anew.") :
+		N_("Keys of this VM are gone from its provider, or not active. It keeps those that it has, and locks when it needs them anew."),
+		.remedy = o->store ? N_("Ask the KMS administrator to restore or reactivate the key, or move the datastore to a new one: 'vmcrypt datastore recrypt {vm}'") :
+		N_("Ask the KMS administrator to restore or reactivate the keys, or move the VM to a new key: 'vmcrypt vm recrypt --shallow {vm}'"),
 	};
 
 	if (o->locked || o->on_provider == VM_CAUSE_NONE)
@@ -533,9 +540,9 @@ static json_t *unlock_some(struct vmm *m, const struct outlooks *all)
 	size_t i, n = 0;
 
 	for (i = 0; ids && i < all->n; i++)
-		if (all->o[i].unlock && !vmm_resolve(m, all->o[i].id, there, NULL))
+		if (all->o[i].unlock && !vm_resolve(m, WHICH_EITHER, all->o[i].id, there, NULL))
 			ids[n++] = all->o[i].id;
-	if (n && vmm_unlock(m, ids, n, NULL, &out, &err))
+	if (n && unlock_many(m, WHICH_EITHER, ids, n, NULL, &out, &err))
 		log_warn("%zu VMs could be unlocked, and were not: %s", n, err.text);
 	add_unlocked(out, unlocked);
 	json_decref(out);
@@ -555,7 +562,8 @@ static void note_use(json_t *by_key, const char *kek_id, const struct vm *vm)
 	}
 	last = json_array_get(vms, json_array_size(vms) - 1);
 	if (!last || strcmp(json_string_value(json_object_get(last, "id")), vm->id))
-		json_array_append_new(vms, json_pack("{s:s, s:s}", "id", vm->id, "name", vm->row.name));
+		json_array_append_new(vms, json_pack("{s:s, s:s, s:s}", "id", vm->id, "name", vm->row.name,
+						     "kind", alarm_entity(vm)));
 }
 
 /* {id, state, vms}: one for each key that a VM uses. */
@@ -610,6 +618,7 @@ static int report(struct vmm *m, json_t **out, struct vmc_error *err)
 	if (!r) {
 		raise_all(m, &c, &all);
 		unlocked = unlock_some(m, &all);
+		store_open_unlocked(m, unlocked);
 	}
 	if (!r && out)
 		*out = json_pack("{s:o, s:o, s:O, s:o}", "providers", providers_json(&c), "keys",

@@ -274,10 +274,10 @@ void lock_for_want_of(struct vmm *m, const char *kek_id, bool destroyed)
 	size_t i, n;
 	char **ids;
 
-	if (vm_ids(m, NULL, 0, &ids, &n, NULL))
+	if (vm_ids(m, WHICH_EITHER, NULL, 0, &ids, &n, NULL))
 		return;
 	for (i = 0; i < n; i++) {
-		if (vm_take(m, ids[i], "key remove", TAKE_ANY | TAKE_LOCKED, &vm, NULL))
+		if (vm_take(m, ids[i], "key remove", TAKE_ANY | TAKE_LOCKED | TAKE_EITHER, &vm, NULL))
 			continue;	/* busy: its verb finds out */
 		take_from(m, vm, kek_id, destroyed);
 		vm_drop(m, vm);

@@ -91,6 +91,8 @@ static int found_bundle(struct many *x, const char *path, struct vmc_error *err)
 		return err->code;
 	if (bundle_read(path, &b, &item->err))
 		return 0;
+	if (bundle_is_datastore(&b))
+		register_refuse_datastore(path, &item->err);
 	vmc_uuid_format(&b.id, item->id);
 	memcpy(item->name, b.name, sizeof(item->name));
 	r = keys_add_bundle(&x->keys, &b, err);
@@ -107,7 +109,7 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 	struct item *item;
 	int r;
 
-	if (luks_read(path, &h, NULL) || !h.has_token)
+	if (luks_read(path, &h, NULL) || !h.has_token || !strcmp(h.token.volume, VOLUME_DATASTORE))
 		return 0;
 	vmc_uuid_format(&h.token.vm, id);
 	memset(&v, 0, sizeof(v));
@@ -174,7 +176,7 @@ static int add_locked(struct vmm *m, struct many *x, struct vmc_error *err)
 	for (i = 0; !r && i < m->n; i++) {
 		const struct vm *vm = m->vms[i];
 
-		if (vm->row.key_state == VM_KEYS_OK || vm_locked_by_hand(vm) || find_vm(x, vm->id))
+		if (vm_is_store(vm) || vm->row.key_state == VM_KEYS_OK || vm_locked_by_hand(vm) || find_vm(x, vm->id))
 			continue;
 		item = add_item(x, vm->bundle, false, err);
 		if (!item) {

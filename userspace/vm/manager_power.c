@@ -3,26 +3,43 @@
  * Power. The inventory says "on" after the last volume is open, and "off"
  * before the first is closed; home is opened first and closed last. So home
  * open and "off" is a power change that was cut short, and closing finishes it.
+ * The one volume of a datastore is opened, mounted and closed the same way.
  */
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "../lib/log.h"
 #include "device.h"
 #include "home.h"
+#include "store.h"
 #include "vm_priv.h"
+
+/* Also of one whose bundle cannot be read. */
+static const char *first_volume(const struct vm *vm)
+{
+	return vm_is_store(vm) ? VOLUME_DATASTORE : VOLUME_HOME;
+}
+
+static int unmount_first(struct vmm *m, const struct vm *vm, struct vmc_error *err)
+{
+	char where[PATH_MAX];
+
+	if (vm_is_store(vm))
+		return store_unmount_it(m, vm, err);
+	vm_mount_point(m, vm, where);
+	return home_unmount(where, err);
+}
 
 static int close_all(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
-	char where[PATH_MAX];
 	size_t i;
 	int r;
 
-	vm_mount_point(m, vm, where);
-	r = home_unmount(where, err);
+	r = unmount_first(m, vm, err);
 	for (i = vm->b.n; !r && i-- > 1;)
 		r = volume_close(m->k, &vm->uuid, vm->b.v[i].name, false, true, err);
 	if (!r)
-		r = volume_close(m->k, &vm->uuid, VOLUME_HOME, false, true, err);
+		r = volume_close(m->k, &vm->uuid, first_volume(vm), false, true, err);
 	if (!r)
 		vmk_vm_del(m->k, &vm->uuid, true, NULL);
 	return r;
@@ -31,7 +48,7 @@ static int close_all(struct vmm *m, struct vm *vm, struct vmc_error *err)
 void power_recover(struct vmm *m, struct vm *vm)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	bool open = volume_is_open(&vm->uuid, VOLUME_HOME);
+	bool open = volume_is_open(&vm->uuid, first_volume(vm));
 	bool on = open && vm->row.on;
 
 	if (open && !on && close_all(m, vm, &err)) {
@@ -51,12 +68,14 @@ static int open_one(struct vmm *m, struct vm *vm, const struct bundle_volume *v,
 	return r ? r : volume_open(m->k, &vm->b, v, path, false, false, err);
 }
 
-static int mount_home(struct vmm *m, struct vm *vm, struct vmc_error *err)
+static int mount_first(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	char name[VOLUME_MAPPING_MAX], device[PATH_MAX], where[PATH_MAX];
 
-	volume_mapping(&vm->uuid, VOLUME_HOME, false, name);
+	volume_mapping(&vm->uuid, first_volume(vm), false, name);
 	device_of_mapping(name, device);
+	if (vm_is_store(vm))
+		return store_mount_it(m, vm, device, err);
 	vm_mount_point(m, vm, where);
 	return home_mount(device, where, err);
 }
@@ -75,11 +94,9 @@ static uint64_t open_before(const struct vm *vm)
 
 static void close_again(struct vmm *m, struct vm *vm, uint64_t were)
 {
-	char where[PATH_MAX];
 	size_t i;
 
-	vm_mount_point(m, vm, where);
-	home_unmount(where, NULL);
+	unmount_first(m, vm, NULL);
 	for (i = vm->b.n; i-- > 0;)
 		if (!(were & (1ull << i)))
 			volume_close(m->k, &vm->uuid, vm->b.v[i].name, false, true, NULL);
@@ -96,7 +113,7 @@ static int open_all(struct vmm *m, struct vm *vm, struct progress *p, struct vmc
 			open_one(m, vm, &vm->b.v[i], err);
 	}
 	if (!r)
-		r = mount_home(m, vm, err);
+		r = mount_first(m, vm, err);
 	if (!r)
 		progress_report(p, "open", i, i);
 	return r;
@@ -117,15 +134,28 @@ static json_t *devices(const struct vmm *m, const struct vm *vm)
 	return json_pack("{s:s, s:o}", "home", device, "disks", disks);
 }
 
+/* What it lies on first: its bundle, and the volumes that this names. */
+static int open_below(struct vmm *m, struct vm *vm, struct vmc_error *err)
+{
+	int r = store_open_below(m, vm, err);
+
+	if (!r)
+		r = vm_read(m, vm, err);
+	return r ? r : store_open_below(m, vm, err);
+}
+
 int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err)
 {
 	uint64_t were;
 	int r;
 
 	if (vm->row.on)
-		return vmc_fail(err, VMC_ESTATE, "VM '%s' is on already", vm->row.name);
+		return vmc_fail(err, VMC_ESTATE, vm_is_store(vm) ? N_("datastore '%s' is open already") :
+				N_("VM '%s' is on already"), vm->row.name);
 	progress_report(p, "keys", 0, 1);
-	r = vm_load(m, vm, true, err);
+	r = open_below(m, vm, err);
+	if (!r)
+		r = vm_load(m, vm, true, err);
 	if (r)
 		return r;
 	were = open_before(vm);
@@ -167,7 +197,7 @@ static void on_again(struct vmm *m, struct vm *vm)
 	struct vmc_error err = VMC_ERROR_INIT;
 
 	if (open_all(m, vm, NULL, &err))
-		log_warn("VM '%s' stays on with not all volumes open: %s", vm->row.name, err.text);
+		log_warn("'%s' stays on with not all volumes open: %s", vm->row.name, err.text);
 	if (vm_set_power(m, vm, true, &err))
 		log_err("VM '%s': %s", vm->row.name, err.text);
 }
@@ -177,7 +207,8 @@ int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	int r;
 
 	if (!vm->row.on)
-		return vmc_fail(err, VMC_ESTATE, "VM '%s' is off already", vm->row.name);
+		return vmc_fail(err, VMC_ESTATE, vm_is_store(vm) ? N_("datastore '%s' is closed already") :
+				N_("VM '%s' is off already"), vm->row.name);
 	if (vm->row.suspended)	/* an unmount would wait for what waits for the keys */
 		return vm_must_be_unlocked(m, vm, "power-off", err);
 	if (!vm->b.n) {
@@ -191,7 +222,7 @@ int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	r = close_all(m, vm, err);
 	if (r)
 		on_again(m, vm);
-	else
+	else if (!vm_is_store(vm))
 		vmm_emit(m, VMM_EV_VM_POWERED_OFF, VMC_MSG_VM_POWERED_OFF, vm->id, NULL,
 			 "VM '%s' is off", vm->row.name);
 	return r;

@@ -137,6 +137,8 @@ static int collect(struct vmm *m, const char *path, struct rebuild *rb, struct v
 		return r;
 	if (!h.has_token)
 		return vmc_fail(err, VMC_EINVAL, "'%s' has no vmcrypt token in its LUKS2 header", path);
+	if (!strcmp(h.token.volume, VOLUME_DATASTORE))
+		return register_refuse_datastore(path, err);
 	rb->b.id = h.token.vm;
 	strcpy(rb->b.migration, "required");
 	/* Until home tells its name: any file of the folder, for relative paths. */
@@ -156,7 +158,7 @@ static int collect(struct vmm *m, const char *path, struct rebuild *rb, struct v
  * it is. A disk whose key is not to be had is taken in as it is: it keeps the VM
  * from being powered on, as if its key had been lost later.
  */
-static int try_keys(struct vmm *m, struct bundle *b, struct key_set *s, struct vmc_error *err)
+int register_try_keys(struct vmm *m, struct bundle *b, struct key_set *s, struct vmc_error *err)
 {
 	struct vmk_load l;
 	size_t i;
@@ -210,7 +212,7 @@ static int take(struct vmm *m, struct rebuild *rb, struct vm **vm, bool *added, 
 	vmc_uuid_format(&rb->b.id, id);
 	*added = vmm_resolve(m, id, there, NULL) != 0;
 	if (*added)
-		return vm_add(m, &rb->b.id, rb->b.name, rb->bundle, "register", vm, err);
+		return vm_add(m, INV_VM, &rb->b.id, rb->b.name, rb->bundle, "register", vm, err);
 	r = vm_take(m, id, "register", TAKE_LOCKED, vm, err);
 	if (r)
 		return r;
@@ -261,7 +263,7 @@ int register_from_headers(struct vmm *m, const char *path, char id[VMC_UUID_STR]
 		r = take(m, &rb, &vm, &added, err);
 	if (r)
 		goto out;
-	r = try_keys(m, &rb.b, &s, err);
+	r = register_try_keys(m, &rb.b, &s, err);
 	if (!r)
 		r = write_bundle(m, vm, &rb, err);
 	if (!r)

@@ -20,12 +20,10 @@
 #include "../lib/i18n.h"
 #include "vm_priv.h"
 
-enum mode { MODE_ROTATE, MODE_ADD, MODE_REMOVE };
-
 static const char *const modes[] = { "rotate", "add", "remove" };
 
 struct rotate {
-	enum mode mode;
+	enum recrypt_mode mode;
 	const char *provider;		/* "" none; lives in the job */
 	struct vmm *m;
 	struct inv_job *job;
@@ -103,7 +101,7 @@ static int successors_of(struct rotate *ro, const struct vm *vm, const struct bu
 	struct key_wrap first, second;
 	int r;
 
-	if (ro->mode == MODE_REMOVE || (ro->mode == MODE_ADD && wrap_on(v, ro->provider)))
+	if (ro->mode == RECRYPT_REMOVE || (ro->mode == RECRYPT_ADD && wrap_on(v, ro->provider)))
 		return 0;
 	wrap_in_order(v, &first, &second);
 	r = need_successor(ro, vm, v->name, first.kek_id, err);
@@ -122,6 +120,11 @@ static int successors(struct rotate *ro, const struct vm *vm, struct vmc_error *
 	return r;
 }
 
+static const char *verb(const struct vm *vm)
+{
+	return vm_is_store(vm) ? "vmcrypt datastore recrypt" : "vmcrypt vm recrypt";
+}
+
 /* What cannot be done with @v is refused before anything is. */
 static int refuse_volume(const struct rotate *ro, const struct vm *vm, const struct bundle_volume *v,
 			 struct vmc_error *err)
@@ -130,25 +133,24 @@ static int refuse_volume(const struct rotate *ro, const struct vm *vm, const str
 	struct key_wrap first, second;
 
 	wrap_in_order(v, &first, &second);
-	if (ro->mode == MODE_ADD && wrap_is_double(v) && !on) {
+	if (ro->mode == RECRYPT_ADD && wrap_is_double(v) && !on) {
 		vmc_fail(err, VMC_EEXIST, "volume '%s' is locked by two providers already (%s, %s)", v->name,
 			 first.kek_id, second.kek_id);
-		vmc_hint(err, "take one of them out first: vmcrypt vm recrypt --shallow --remove-provider NAME %s",
+		vmc_hint(err, "take one of them out first: %s --shallow --remove-provider NAME %s", verb(vm),
 			 vm->row.name);
 		return VMC_EEXIST;
 	}
-	if (ro->mode == MODE_REMOVE && on && !wrap_is_double(v)) {
+	if (ro->mode == RECRYPT_REMOVE && on && !wrap_is_double(v)) {
 		vmc_fail(err, VMC_ESTATE, "provider '%s' is the only one that opens volume '%s'", ro->provider, v->name);
-		vmc_hint(err, "move the VM to another one: vmcrypt vm recrypt --shallow --provider NAME %s",
-			 vm->row.name);
+		vmc_hint(err, "move it to another one: %s --shallow --provider NAME %s", verb(vm), vm->row.name);
 		return VMC_ESTATE;
 	}
-	if (ro->mode == MODE_REMOVE && on)	/* what stays must open it */
+	if (ro->mode == RECRYPT_REMOVE && on)	/* what stays must open it */
 		return keys_ensure(ro->m, wrap_is_on(first.kek_id, ro->provider) ? second.kek_id : first.kek_id, err);
-	if (ro->mode == MODE_ROTATE && on && wrap_is_double(v)) {
+	if (ro->mode == RECRYPT_ROTATE && on && wrap_is_double(v)) {
 		vmc_fail(err, VMC_EEXIST, "provider '%s' opens volume '%s' already, beside another one", ro->provider,
 			 v->name);
-		vmc_hint(err, "take the other one out instead: vmcrypt vm recrypt --shallow --remove-provider NAME %s",
+		vmc_hint(err, "take the other one out instead: %s --shallow --remove-provider NAME %s", verb(vm),
 			 vm->row.name);
 		return VMC_EEXIST;
 	}
@@ -237,8 +239,8 @@ static int rewrap(struct rotate *ro, const struct vm *vm, struct bundle_volume *
 		  struct vmc_error *err)
 {
 	bool this_one = false;
-	int r = ro->mode == MODE_ADD ? add_wrap(ro, vm, v, &this_one, err) :
-		ro->mode == MODE_REMOVE ? remove_wrap(ro, v, &this_one, err) :
+	int r = ro->mode == RECRYPT_ADD ? add_wrap(ro, vm, v, &this_one, err) :
+		ro->mode == RECRYPT_REMOVE ? remove_wrap(ro, v, &this_one, err) :
 		rotate_wraps(ro, vm, v, &this_one, err);
 
 	if (this_one)
@@ -298,8 +300,9 @@ static int rewrap_all(struct rotate *ro, struct vm *vm, struct vmc_error *err)
 	r = vm_save(ro->m, vm, &b, err);
 	if (!r)
 		vmm_emit(ro->m, VMM_EV_VM_RECRYPTED, VMC_MSG_VM_RECRYPTED, vm->id,
-			 json_pack("{s:b, s:s}", "deep", 0, "key", vm->b.v[0].kek_id),
-			 "The disk keys of VM '%s' are wrapped under a new key", vm->row.name);
+			 json_pack("{s:b, s:s}", "deep", 0, "key", vm->b.v[0].kek_id), vm_is_store(vm) ?
+			 N_("The key of datastore '%s' is wrapped under a new key") :
+			 N_("The disk keys of VM '%s' are wrapped under a new key"), vm->row.name);
 	return r;
 }
 
@@ -324,7 +327,7 @@ static void rotate_one(struct rotate *ro, const char *id)
 	struct vm *vm;
 	int r;
 
-	r = vm_take(ro->m, id, "recrypt --shallow", 0, &vm, &err);
+	r = vm_take(ro->m, id, "recrypt --shallow", TAKE_EITHER, &vm, &err);
 	if (r) {
 		result = json_pack("{s:s, s:n, s:b}", "vm", id, "name", "ok", 0);
 	} else {
@@ -407,12 +410,12 @@ static json_t *answer(const struct rotate *ro)
 	return json_pack("{s:s, s:O, s:o}", "job", ro->job->id, "results", ro->results, "keys", keys);
 }
 
-static enum mode mode_of(const struct inv_job *job)
+static enum recrypt_mode mode_of(const struct inv_job *job)
 {
 	const char *name = job_text(job, "mode");
 
-	return !strcmp(name, modes[MODE_ADD]) ? MODE_ADD :
-	       !strcmp(name, modes[MODE_REMOVE]) ? MODE_REMOVE : MODE_ROTATE;
+	return !strcmp(name, modes[RECRYPT_ADD]) ? RECRYPT_ADD :
+	       !strcmp(name, modes[RECRYPT_REMOVE]) ? RECRYPT_REMOVE : RECRYPT_ROTATE;
 }
 
 static int rotate(struct vmm *m, struct inv_job *job, struct progress *p, json_t **out, struct vmc_error *err)
@@ -446,14 +449,14 @@ static int rotate(struct vmm *m, struct inv_job *job, struct progress *p, json_t
 	return r;
 }
 
-static json_t *begin_state(struct vmm *m, const char *const *refs, size_t n, enum mode mode,
-			   const char *provider, struct vmc_error *err)
+static json_t *begin_state(struct vmm *m, enum vm_which which, const char *const *refs, size_t n,
+			   enum recrypt_mode mode, const char *provider, struct vmc_error *err)
 {
 	json_t *vms = json_array(), *state;
 	char **ids;
 	size_t i, n_ids;
 
-	if (vm_ids(m, refs, n, &ids, &n_ids, err)) {
+	if (vm_ids(m, which, refs, n, &ids, &n_ids, err)) {
 		json_decref(vms);
 		return NULL;
 	}
@@ -492,8 +495,8 @@ static int check_provider(struct vmm *m, const char *name, struct vmc_error *err
 	return r;
 }
 
-static int run(struct vmm *m, const char *const *refs, size_t n, enum mode mode, const char *provider,
-	       struct progress *p, json_t **out, struct vmc_error *err)
+static int run(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, enum recrypt_mode mode,
+	       const char *provider, struct progress *p, json_t **out, struct vmc_error *err)
 {
 	struct inv_job job;
 	json_t *state;
@@ -502,7 +505,7 @@ static int run(struct vmm *m, const char *const *refs, size_t n, enum mode mode,
 	r = begin(m, err);
 	if (r)
 		return r;
-	state = begin_state(m, refs, n, mode, provider, err);
+	state = begin_state(m, which, refs, n, mode, provider, err);
 	if (!state) {
 		r = err ? err->code : VMC_EINVAL;
 	} else {
@@ -516,27 +519,31 @@ static int run(struct vmm *m, const char *const *refs, size_t n, enum mode mode,
 	return r;
 }
 
+/* A provider that is to go need not be there any more. */
+int recrypt_many(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, enum recrypt_mode mode,
+		 const char *provider, struct progress *p, json_t **out, struct vmc_error *err)
+{
+	int r = mode == RECRYPT_REMOVE ? 0 : check_provider(m, provider, err);
+
+	return r ? r : run(m, which, refs, n, mode, provider, p, out, err);
+}
+
 int vmm_recrypt_shallow(struct vmm *m, const char *const *refs, size_t n, const char *provider,
 			struct progress *p, json_t **out, struct vmc_error *err)
 {
-	int r = check_provider(m, provider, err);
-
-	return r ? r : run(m, refs, n, MODE_ROTATE, provider, p, out, err);
+	return recrypt_many(m, WHICH_VMS, refs, n, RECRYPT_ROTATE, provider, p, out, err);
 }
 
 int vmm_add_provider(struct vmm *m, const char *const *refs, size_t n, const char *provider, struct progress *p,
 		     json_t **out, struct vmc_error *err)
 {
-	int r = check_provider(m, provider, err);
-
-	return r ? r : run(m, refs, n, MODE_ADD, provider, p, out, err);
+	return recrypt_many(m, WHICH_VMS, refs, n, RECRYPT_ADD, provider, p, out, err);
 }
 
-/* The provider need not be there any more. */
 int vmm_remove_provider(struct vmm *m, const char *const *refs, size_t n, const char *provider,
 			struct progress *p, json_t **out, struct vmc_error *err)
 {
-	return run(m, refs, n, MODE_REMOVE, provider, p, out, err);
+	return recrypt_many(m, WHICH_VMS, refs, n, RECRYPT_REMOVE, provider, p, out, err);
 }
 
 static int recover(struct vmm *m, struct inv_job *job, bool *pending, struct vmc_error *err)

@@ -58,7 +58,7 @@ static int add_new(struct vmm *m, const struct bundle *b, const char *path, cons
 	struct vm *vm;
 	int r;
 
-	r = vm_add(m, &b->id, b->name, path, "register", &vm, err);
+	r = vm_add(m, INV_VM, &b->id, b->name, path, "register", &vm, err);
 	if (r)
 		return r;
 	r = check(m, vm, keys, err);
@@ -112,6 +112,13 @@ out:
 	return r;
 }
 
+int register_refuse_datastore(const char *path, struct vmc_error *err)
+{
+	vmc_fail(err, VMC_EINVAL, "'%s' is of a datastore, not of a VM", path);
+	vmc_hint(err, "'vmcrypt datastore register NAME DEVICE' makes a datastore known to this host");
+	return VMC_EINVAL;
+}
+
 int register_from_bundle(struct vmm *m, const char *path, const struct key_set *keys, char id[VMC_UUID_STR],
 			 struct vmc_error *err)
 {
@@ -123,8 +130,11 @@ int register_from_bundle(struct vmm *m, const char *path, const struct key_set *
 	if (r)
 		return r;
 	vmc_uuid_format(&b.id, uuid);
-	r = vmm_resolve(m, uuid, there, NULL) ? add_new(m, &b, path, keys, id, err) :
-		add_again(m, &b, path, keys, id, err);
+	if (bundle_is_datastore(&b))
+		r = register_refuse_datastore(path, err);
+	else
+		r = vmm_resolve(m, uuid, there, NULL) ? add_new(m, &b, path, keys, id, err) :
+			add_again(m, &b, path, keys, id, err);
 	bundle_clear(&b);
 	return r;
 }

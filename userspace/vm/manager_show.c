@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What is known of VMs, from memory; no server and no disk is asked. */
+/* What is known of VMs and datastores, from memory; no server and no disk is asked. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "../kernel/dm.h"
 #include "../lib/message.h"
 #include "alarm.h"
+#include "datastore.h"
 #include "device.h"
 #include "home.h"
+#include "store.h"
+#include "store_fs.h"
 #include "vm_priv.h"
 
 static const char *const key_states[] = { "ok", "locked", "disk-key-missing" };
@@ -263,23 +267,82 @@ static json_t *vm_json(struct vmm *m, const struct look *l)
 	return o;
 }
 
-json_t *vmm_show(struct vmm *m, const char *ref, struct vmc_error *err)
+/* Of the file system; not of one that does not answer while it is suspended: a datastore never is. */
+static void add_room(const char *where, json_t *o)
+{
+	struct statvfs st;
+
+	if (statvfs(where, &st))
+		return;
+	json_object_set_new(o, "size", json_integer((json_int_t)(st.f_blocks * st.f_frsize)));
+	json_object_set_new(o, "free", json_integer((json_int_t)(st.f_bavail * st.f_frsize)));
+}
+
+/* The fields of its one volume are its own. */
+static json_t *store_json(struct vmm *m, const struct look *l)
+{
+	const struct vm *store = &l->vm;
+	const char *job = store->busy[0] ? store->busy : store->job[0] ? store->job_what : NULL;
+	char provider[PROVIDER_NAME_MAX + 1] = "", key[PROVIDER_KEY_ID_MAX + 1], device[PATH_MAX];
+	json_t *o = json_pack("{s:s, s:s}", "id", store->id, "name", store->row.name);
+	json_t *v = store->b.n ? volume_json(l, &store->b.v[0]) : NULL;
+	bool mounted;
+
+	if (!o)
+		return NULL;
+	if (store->b.n)
+		kek_id_split(store->b.v[0].kek_id, provider, key, NULL);
+	store_device(store, device);
+	mounted = store_is_mounted(device, store->row.mount);
+	json_object_set(o, "path", json_object_get(v, "path"));
+	json_object_update_new(o, json_pack("{s:s, s:s, s:b, s:s, s:b, s:s, s:s, s:s?, s:o}", "state",
+					    store->row.on ? "open" : "closed", "mount", store->row.mount,
+					    "mounted", mounted, "fs", store->row.fs, "autoopen", store->row.autoopen,
+					    "provider", provider, "key_state",
+					    key_states[(unsigned int)store->row.key_state % ARRAY_SIZE(key_states)],
+					    "job", job, "vms", store_vms(m, store)));
+	if (mounted)
+		add_room(store->row.mount, o);
+	add_state(m, l, o);
+	json_object_del(v, "name");
+	json_object_del(v, "open");
+	json_object_update(o, v);
+	json_decref(v);
+	return o;
+}
+
+static json_t *look_json(struct vmm *m, const struct look *l)
+{
+	return vm_is_store(&l->vm) ? store_json(m, l) : vm_json(m, l);
+}
+
+static json_t *show(struct vmm *m, enum vm_which which, const char *ref, struct vmc_error *err)
 {
 	char id[VMC_UUID_STR];
 	struct present p;
 	struct look l;
 	json_t *o;
 
-	if (vmm_resolve(m, ref, id, err) || look_copy(m, id, &l, err))
+	if (vm_resolve(m, which, ref, id, err) || look_copy(m, id, &l, err))
 		return NULL;
 	present_get_one(m, &l.vm, &p);
 	look_at_kernel(m, &p, &l);
-	o = vm_json(m, &l);
+	o = look_json(m, &l);
 	look_clear(&l);
 	present_clear(&p);
 	if (!o)
 		vmc_fail(err, VMC_ENOMEM, "out of memory");
 	return o;
+}
+
+json_t *vmm_show(struct vmm *m, const char *ref, struct vmc_error *err)
+{
+	return show(m, WHICH_VMS, ref, err);
+}
+
+json_t *vmm_datastore_show(struct vmm *m, const char *ref, struct vmc_error *err)
+{
+	return show(m, WHICH_STORES, ref, err);
 }
 
 /* One that was unregistered meanwhile is not in the list. */
@@ -290,14 +353,14 @@ static int list_one(struct vmm *m, const struct present *p, const char *id, json
 
 	if (!r) {
 		look_at_kernel(m, p, &l);
-		if (json_array_append_new(list, vm_json(m, &l)))
+		if (json_array_append_new(list, look_json(m, &l)))
 			r = vmc_fail(err, VMC_ENOMEM, "out of memory");
 	}
 	look_clear(&l);
 	return r == VMC_ENOENT ? 0 : r;
 }
 
-json_t *vmm_list(struct vmm *m, struct vmc_error *err)
+static json_t *list_all(struct vmm *m, enum vm_which which, struct vmc_error *err)
 {
 	json_t *list = json_array();
 	struct present p;
@@ -305,7 +368,7 @@ json_t *vmm_list(struct vmm *m, struct vmc_error *err)
 	char **ids;
 	int r;
 
-	r = list ? vm_ids(m, NULL, 0, &ids, &n, err) : vmc_fail(err, VMC_ENOMEM, "out of memory");
+	r = list ? vm_ids(m, which, NULL, 0, &ids, &n, err) : vmc_fail(err, VMC_ENOMEM, "out of memory");
 	if (r) {
 		json_decref(list);
 		return NULL;
@@ -319,6 +382,16 @@ json_t *vmm_list(struct vmm *m, struct vmc_error *err)
 		return list;
 	json_decref(list);
 	return NULL;
+}
+
+json_t *vmm_list(struct vmm *m, struct vmc_error *err)
+{
+	return list_all(m, WHICH_VMS, err);
+}
+
+json_t *vmm_datastore_list(struct vmm *m, struct vmc_error *err)
+{
+	return list_all(m, WHICH_STORES, err);
 }
 
 json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err)
@@ -336,7 +409,7 @@ json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
 		q.since = f->since;
 		q.type = f->type;
 		q.vm = f->vm;
-		if (f->vm && !vmm_resolve(m, f->vm, id, NULL))
+		if (f->vm && !vm_resolve(m, WHICH_VMS, f->vm, id, NULL))
 			q.vm = id;
 	}
 	return inventory_events_since(m->inv, &q, limit, err);

@@ -104,7 +104,7 @@ static void take_all(struct vmm *m, struct batch *b, struct progress *p)
 		struct unlock *u = &b->u[i];
 
 		progress_report(p, "bundles", i, b->n);
-		if (vm_take(m, u->ref, "unlock", TAKE_ANY | TAKE_LOCKED, &u->vm, &u->err)) {
+		if (vm_take(m, u->ref, "unlock", TAKE_ANY | TAKE_LOCKED | TAKE_EITHER, &u->vm, &u->err)) {
 			u->vm = NULL;
 			continue;
 		}
@@ -233,8 +233,8 @@ static void drop_all(struct vmm *m, struct batch *b)
 			vm_drop(m, b->u[i].vm);
 }
 
-int vmm_unlock(struct vmm *m, const char *const *refs, size_t n, struct progress *p, json_t **out,
-	       struct vmc_error *err)
+int unlock_many(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, struct progress *p,
+		json_t **out, struct vmc_error *err)
 {
 	uint64_t start = vmc_now_ms();
 	struct vmk_times before;
@@ -244,7 +244,7 @@ int vmm_unlock(struct vmm *m, const char *const *refs, size_t n, struct progress
 	int r;
 
 	vmk_times(&before);
-	r = vm_ids(m, refs, n, &ids, &b.n, err);
+	r = vm_ids(m, which, refs, n, &ids, &b.n, err);
 	if (r)
 		return r;
 	b.u = calloc(b.n + 1, sizeof(*b.u));
@@ -264,4 +264,10 @@ int vmm_unlock(struct vmm *m, const char *const *refs, size_t n, struct progress
 	free(b.u);
 	ids_free(ids, b.n);
 	return r;
+}
+
+int vmm_unlock(struct vmm *m, const char *const *refs, size_t n, struct progress *p, json_t **out,
+	       struct vmc_error *err)
+{
+	return unlock_many(m, WHICH_VMS, refs, n, p, out, err);
 }

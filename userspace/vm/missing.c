@@ -114,7 +114,7 @@ void missing_words(const json_t *keys, char *out, size_t n)
 	}
 }
 
-void missing_remedy(enum vm_cause cause, const char *vm, const json_t *keys, char *out, size_t n)
+void missing_remedy(bool store, enum vm_cause cause, const char *name, const json_t *keys, char *out, size_t n)
 {
 	char provider[PROVIDER_NAME_MAX + 1], words[512], hint[MESSAGE_MAX];
 	const char *said = json_string_value(json_object_get(json_array_get(keys, 0), "hint"));
@@ -126,5 +126,6 @@ void missing_remedy(enum vm_cause cause, const char *vm, const json_t *keys, cha
 		return;
 	missing_provider(keys, provider);
 	missing_words(keys, words, sizeof(words));
-	vm_cause_remedy_for(cause, vm, provider[0] ? provider : NULL, words[0] ? words : NULL, out + used, n - used);
+	(store ? store_cause_remedy_for : vm_cause_remedy_for)
+		(cause, name, provider[0] ? provider : NULL, words[0] ? words : NULL, out + used, n - used);
 }

@@ -18,8 +18,8 @@ json_t *missing_all(const struct bundle *b);
 void missing_words(const json_t *keys, char *out, size_t n);
 /* Of the first: its provider ("" when there is none). */
 void missing_provider(const json_t *keys, char out[PROVIDER_NAME_MAX + 1]);
-/* What to do about @cause for the VM called @vm; what the TPM itself asks for comes first. */
-void missing_remedy(enum vm_cause cause, const char *vm, const json_t *keys, char *out, size_t n);
+/* What to do about @cause for the VM, or the datastore, called @name; what the TPM itself asks for comes first. */
+void missing_remedy(bool store, enum vm_cause cause, const char *name, const json_t *keys, char *out, size_t n);
 const char *missing_first(const json_t *keys);	/* its id, or NULL */
 
 #endif

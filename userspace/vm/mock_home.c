@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Mounts of home volumes: a file system is a word at the start of the device. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "home.h"
+#include "store_fs.h"
 #include "mock_host.h"
 
 #define FS_WORD "mock-ext4"
@@ -61,4 +64,56 @@ int home_unmount(const char *where, struct vmc_error *err)
 	if (slot)
 		slot[0] = '\0';
 	return 0;
+}
+
+/* ---- file systems of datastores: the same, at other places ------------------ */
+
+int store_fs_check(const char *fs, struct vmc_error *err)
+{
+	return strcmp(fs, "ext4") ? vmc_fail(err, VMC_EINVAL, "no file system '%s'", fs) : 0;
+}
+
+int store_fs_make(const char *device, const char *fs, struct vmc_error *err)
+{
+	(void)fs;
+	return home_make_filesystem(device, err);
+}
+
+int store_fs_probe(const char *device, char *fs, size_t n, struct vmc_error *err)
+{
+	(void)device, (void)err;
+	snprintf(fs, n, "ext4");
+	return 0;
+}
+
+/* What is below is there while it is mounted, and only then. */
+static void hidden(const char *where, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s.unmounted", where);
+}
+
+int store_mount(const struct store_mount *s, struct vmc_error *err)
+{
+	char away[PATH_MAX];
+	int r = home_mount(s->device, s->where, err);
+
+	hidden(s->where, away);
+	if (!r && rename(away, s->where) && mkdir(s->where, 0755) && errno != EEXIST)
+		r = vmc_fail_errno(err, errno, "cannot make '%s'", s->where);
+	return r;
+}
+
+int store_unmount(const char *where, struct vmc_error *err)
+{
+	char away[PATH_MAX];
+
+	hidden(where, away);
+	rename(where, away);
+	return home_unmount(where, err);
+}
+
+bool store_is_mounted(const char *device, const char *where)
+{
+	(void)device;
+	return home_is_mounted(where);
 }

@@ -2,13 +2,14 @@
 #include "mount_unit.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include "../lib/i18n.h"
 #include "../lib/util.h"
 
 #define DEADLINE_MS	(90 * 1000)
@@ -90,15 +91,19 @@ static int await(sd_bus *bus, struct wait *w)
  * at once, under a VM that is still being shut down. Power-off does it, or, for a VM
  * that stays on to the last, systemd when all processes are gone.
  */
-static int call_start(sd_bus *bus, const char *unit, const char *device, sd_bus_error *e,
+static int call_start(sd_bus *bus, const char *unit, const struct mount_spec *s, sd_bus_error *e,
 		      sd_bus_message **reply)
 {
+	char options[64], description[128];
+
+	snprintf(options, sizeof(options), "nodev,nosuid%s", s->flags & MS_NOEXEC ? ",noexec" : "");
+	snprintf(description, sizeof(description), "vmcrypt: %s", s->what);
 	return sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit", e,
 				  reply, "ssa(sv)a(sa(sv))", unit, "fail",
-				  6, "Description", "s", "Home volume of an encrypted VM",
+				  6, "Description", "s", description,
 				  "DefaultDependencies", "b", 0,
-				  "What", "s", device, "Type", "s", "ext4",
-				  "Options", "s", "nodev,nosuid,noexec",
+				  "What", "s", s->link, "Type", "s", s->fs,
+				  "Options", "s", options,
 				  "CollectMode", "s", "inactive-or-failed", 0);
 }
 
@@ -108,8 +113,8 @@ static int call_stop(sd_bus *bus, const char *unit, sd_bus_error *e, sd_bus_mess
 				  "ss", unit, "fail");
 }
 
-/* Start (@device given) or stop the unit and wait for the job's end; 0, or a negative errno. */
-static int run_job(sd_bus *bus, const char *unit, const char *device, struct wait *w, sd_bus_error *e)
+/* Start (@s given) or stop the unit and wait for the job's end; 0, or a negative errno. */
+static int run_job(sd_bus *bus, const char *unit, const struct mount_spec *s, struct wait *w, sd_bus_error *e)
 {
 	sd_bus_message *reply = NULL;
 	const char *job;
@@ -120,7 +125,7 @@ static int run_job(sd_bus *bus, const char *unit, const char *device, struct wai
 	if (r >= 0)
 		r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", e, NULL, "");
 	if (r >= 0)
-		r = device ? call_start(bus, unit, device, e, &reply) : call_stop(bus, unit, e, &reply);
+		r = s ? call_start(bus, unit, s, e, &reply) : call_stop(bus, unit, e, &reply);
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &job);
 	if (r >= 0) {
@@ -131,9 +136,9 @@ static int run_job(sd_bus *bus, const char *unit, const char *device, struct wai
 	return r;
 }
 
-static int change(const char *where, const char *device, struct vmc_error *err)
+static int change(const char *where, const struct mount_spec *s, struct vmc_error *err)
 {
-	const char *verb = device ? "mount" : "unmount";
+	const char *verb = s ? "mount" : "unmount";
 	sd_bus_error e = SD_BUS_ERROR_NULL;
 	struct wait w = { NULL, "" };
 	char unit[UNIT_MAX];
@@ -145,18 +150,18 @@ static int change(const char *where, const char *device, struct vmc_error *err)
 		return r;
 	r = sd_bus_open_system(&bus);
 	if (r >= 0)
-		r = run_job(bus, unit, device, &w, &e);
+		r = run_job(bus, unit, s, &w, &e);
 	if (r < 0)
 		r = vmc_fail_errno(err, -r, "cannot %s '%s' by systemd%s%s", verb, where,
 				   e.message ? ": " : "", e.message ? e.message : "");
 	else if (strcmp(w.result, "done"))
-		r = vmc_fail(err, device ? VMC_EIO : VMC_EBUSY, "cannot %s '%s': job of unit '%s' ended with '%s'",
+		r = vmc_fail(err, s ? VMC_EIO : VMC_EBUSY, "cannot %s '%s': job of unit '%s' ended with '%s'",
 			     verb, where, unit, w.result);
 	else
 		r = 0;
 	if (r)
-		vmc_hint(err, device ? "'journalctl -u %s' tells why" :
-			 "End what still uses it, swtpm for instance; 'journalctl -u %s' tells more", unit);
+		vmc_hint(err, s ? N_("'journalctl -u %s' tells why") :
+			 N_("End what still uses it, swtpm for instance; 'journalctl -u %s' tells more"), unit);
 	free(w.job);
 	sd_bus_error_free(&e);
 	sd_bus_flush_close_unref(bus);
@@ -168,26 +173,15 @@ static int change(const char *where, const char *device, struct vmc_error *err)
  * guest's; so systemd never calls them ready, and would wait for that with a
  * unit whose What= is below /dev. A link elsewhere is not waited for.
  */
-static int link_path(const char *where, char out[PATH_MAX], struct vmc_error *err)
+int mount_unit_start(const struct mount_spec *s, struct vmc_error *err)
 {
-	int n = snprintf(out, PATH_MAX, "%s.dev", where);
-
-	return n < PATH_MAX ? 0 : vmc_fail(err, VMC_EINVAL, "the path '%s' is too long", where);
-}
-
-int mount_unit_start(const char *device, const char *where, struct vmc_error *err)
-{
-	char link[PATH_MAX];
 	int r;
 
-	r = link_path(where, link, err);
-	if (r)
-		return r;
-	unlink(link);
-	if (symlink(device, link))
-		return vmc_fail_errno(err, errno, "cannot make the link '%s'", link);
-	r = change(where, link, err);
-	unlink(link);
+	unlink(s->link);
+	if (symlink(s->device, s->link))
+		return vmc_fail_errno(err, errno, "cannot make the link '%s'", s->link);
+	r = change(s->where, s, err);
+	unlink(s->link);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/i18n.h"
 #include "missing.h"
 #include "vm_priv.h"
 
@@ -287,7 +288,8 @@ static int check_home(struct vmm *m, struct vm *vm, const struct key_set *s, str
 	if (vm->row.key_state == VM_KEYS_LOCKED)
 		vm_explain_lock(m, vm, err);
 	else
-		vmc_prefix(err, "the keys of VM '%s' cannot be had: ", vm->row.name);
+		vmc_prefix(err, vm_is_store(vm) ? N_("the key of datastore '%s' cannot be had: ") :
+			   N_("the keys of VM '%s' cannot be had: "), vm->row.name);
 	return r;
 }
 
@@ -342,7 +344,8 @@ int vm_check_keys(struct vmm *m, struct vm *vm, const struct key_set *s, bool al
 	r = bundle_verify(&vm->b, m->k, vm->bundle, err);
 	if (r == VMC_EAUTH)
 		vmm_emit(m, VMM_EV_BUNDLE_ALTERED, VMC_MSG_BUNDLE_ALTERED, vm->id, NULL,
-			 "The bundle '%s' of VM '%s' was altered", vm->bundle, vm->row.name);
+			 vm_is_store(vm) ? N_("The bundle '%s' of datastore '%s' was altered") :
+			 N_("The bundle '%s' of VM '%s' was altered"), vm->bundle, vm->row.name);
 	for (i = 1; all && !r && i < vm->b.n; i++)
 		r = vm_check_disk_key(m, vm, s, &vm->b.v[i], err);
 	if (!r && (all || vm->row.key_state == VM_KEYS_LOCKED) && !vm_locked_by_hand(vm))

@@ -20,7 +20,8 @@
 enum vm_key_state { VM_KEYS_OK, VM_KEYS_LOCKED, VM_KEYS_DISK_MISSING };
 
 /*
- * A registered VM. The manager's lock guards every field; only the thread that
+ * A registered VM; or a datastore, whose one volume stands where a VM's home
+ * does, and whose "on" means open. The manager's lock guards every field; only the thread that
  * took the VM changes them, and reads them without the lock.
  */
 struct vm {
@@ -63,6 +64,16 @@ struct vmm {
 
 #define TAKE_ANY	0x1u	/* also one that a pending job keeps */
 #define TAKE_LOCKED	0x2u	/* also one that is locked */
+#define TAKE_STORE	0x4u	/* a datastore, and no VM */
+#define TAKE_EITHER	0x8u	/* by its UUID */
+
+/* Which are meant; VMs and datastores have their names apart. */
+enum vm_which { WHICH_VMS, WHICH_STORES, WHICH_EITHER };
+
+static inline bool vm_is_store(const struct vm *vm)
+{
+	return vm->row.kind == INV_DATASTORE;
+}
 
 /* The one with that id, or NULL. With the manager's lock held. */
 struct vm *vm_find(struct vmm *m, const vmc_uuid *id);
@@ -71,11 +82,14 @@ int vm_take(struct vmm *m, const char *ref, const char *what, unsigned int flags
 	    struct vmc_error *err);
 void vm_drop(struct vmm *m, struct vm *vm);
 /* A new one, taken; not in the inventory. VMC_EEXIST. */
-int vm_add(struct vmm *m, const vmc_uuid *id, const char *name, const char *bundle, const char *what,
-	   struct vm **vm, struct vmc_error *err);
+int vm_add(struct vmm *m, enum inv_kind kind, const vmc_uuid *id, const char *name, const char *bundle,
+	   const char *what, struct vm **vm, struct vmc_error *err);
+/* The id of the VM or datastore @ref. */
+int vm_resolve(struct vmm *m, enum vm_which which, const char *ref, char id[VMC_UUID_STR], struct vmc_error *err);
 void vm_forget(struct vmm *m, struct vm *vm);	/* taken; frees it */
-/* Ids of the VMs that @refs name, or of all with @n 0. Free with ids_free(). */
-int vm_ids(struct vmm *m, const char *const *refs, size_t n, char ***ids, size_t *n_ids, struct vmc_error *err);
+/* Ids of those that @refs name, or of all with @n 0. Free with ids_free(). */
+int vm_ids(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, char ***ids, size_t *n_ids,
+	   struct vmc_error *err);
 void ids_free(char **ids, size_t n);
 
 /* A pending job keeps @vm (or, "", no longer). */
@@ -111,6 +125,8 @@ void vm_set_keys(struct vmm *m, struct vm *vm, const struct key_verdict *v);
 void vm_set_keys_ok(struct vmm *m, struct vm *vm);
 /* Why @vm, which is locked, is so goes before the text of @err, and what to do into its hint. */
 void vm_explain_lock(const struct vmm *m, const struct vm *vm, struct vmc_error *err);
+/* The sentence for its cause. */
+const char *vm_why_locked(const struct vmm *m, const struct vm *vm);
 /* What to do about its key state, with names; "" when all is well. */
 void vm_remedy(const struct vm *vm, char *out, size_t n);
 bool vm_locked_by_hand(const struct vm *vm);
@@ -185,6 +201,20 @@ int vm_check_disk_key(struct vmm *m, struct vm *vm, const struct key_set *s,
 /* vm_read() and vm_authenticate(). */
 int vm_load(struct vmm *m, struct vm *vm, bool all, struct vmc_error *err);
 
+/* ---- manager_unlock.c ------------------------------------------------------------ */
+
+/* vmm_unlock() of VMs, datastores, or both. */
+int unlock_many(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, struct progress *p,
+		json_t **out, struct vmc_error *err);
+
+/* ---- manager_recrypt.c ----------------------------------------------------------- */
+
+enum recrypt_mode { RECRYPT_ROTATE, RECRYPT_ADD, RECRYPT_REMOVE };
+
+/* vmm_recrypt_shallow(), vmm_add_provider(), vmm_remove_provider() of VMs or datastores. */
+int recrypt_many(struct vmm *m, enum vm_which which, const char *const *refs, size_t n, enum recrypt_mode mode,
+		 const char *provider, struct progress *p, json_t **out, struct vmc_error *err);
+
 /* ---- manager_lock.c -------------------------------------------------------------- */
 
 /* At start, after power_recover(): what a kill left of locking a VM by hand is finished. */
@@ -197,6 +227,7 @@ void lock_for_want_of(struct vmm *m, const char *kek_id, bool destroyed);
 /* ---- job.c: the journal ---------------------------------------------------- */
 
 #define JOB_VM_CREATE		"vm-create"
+#define JOB_STORE_CREATE	"datastore-create"
 #define JOB_VM_REBUILD		"vm-rebuild"
 #define JOB_DISK_CREATE		"disk-create"
 #define JOB_DISK_ENCRYPT	"disk-encrypt"
@@ -248,7 +279,7 @@ struct job_kind {
 		      struct vmc_error *err);
 	int (*abandon)(struct vmm *m, struct vm *vm, struct inv_job *job, struct vmc_error *err);
 };
-extern const struct job_kind job_kind_vm_create, job_kind_vm_rebuild, job_kind_disk_create,
+extern const struct job_kind job_kind_vm_create, job_kind_store_create, job_kind_vm_rebuild, job_kind_disk_create,
 	job_kind_disk_encrypt, job_kind_recrypt_deep, job_kind_recrypt_shallow;
 int jobs_recover(struct vmm *m, struct vmc_error *err);
 
@@ -277,11 +308,11 @@ int make_committed(const struct inv_job *job, struct vmc_error *err);
 
 /* ---- manager_power.c ----------------------------------------------------------- */
 
-/* What vmm_power_on() does, without its event; @vm is taken. */
+/* What vmm_power_on() does, without its event; @vm, which may be a datastore, is taken. */
 int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err);
 void power_tell_on(struct vmm *m, const struct vm *vm);
 
-/* What vmm_power_off() does; @vm is taken. */
+/* What vmm_power_off() does; @vm is taken. Of a datastore there is no event. */
 int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* At start: finish a power-off or undo a power-on that was cut short. */
 void power_recover(struct vmm *m, struct vm *vm);

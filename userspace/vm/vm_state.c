@@ -10,6 +10,7 @@
 #include "../lib/message.h"
 #include "alarm.h"
 #include "missing.h"
+#include "store.h"
 #include "vm_priv.h"
 
 static void name_of(struct vmm *m, const char *vm, char out[sizeof(((struct inv_vm *)NULL)->name)])
@@ -84,7 +85,10 @@ int vm_volume_path(const struct vm *vm, const struct bundle_volume *v, char out[
 
 void vm_mount_point(const struct vmm *m, const struct vm *vm, char out[PATH_MAX])
 {
-	snprintf(out, PATH_MAX, "%s/home/%s", m->cfg->runtime_dir, vm->id);
+	if (vm_is_store(vm))
+		snprintf(out, PATH_MAX, "%s", vm->row.mount);
+	else
+		snprintf(out, PATH_MAX, "%s/home/%s", m->cfg->runtime_dir, vm->id);
 }
 
 int vm_put_row(struct vmm *m, struct vm *vm, const struct inv_vm *row, struct vmc_error *err)
@@ -115,12 +119,15 @@ int vm_read(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	int r;
 
 	r = bundle_read(vm->bundle, &b, err);
+	if (r == VMC_ENOENT)
+		return store_explain(m, vm, r, err);
 	if (r == VMC_EAUTH)
-		vmm_emit(m, VMM_EV_BUNDLE_ALTERED, VMC_MSG_BUNDLE_ALTERED, vm->id, NULL,
-			 "The bundle of VM '%s' was altered or damaged", vm->row.name);
+		vmm_emit(m, VMM_EV_BUNDLE_ALTERED, VMC_MSG_BUNDLE_ALTERED, vm->id, NULL, vm_is_store(vm) ?
+			 N_("The bundle of datastore '%s' was altered or damaged") :
+			 N_("The bundle of VM '%s' was altered or damaged"), vm->row.name);
 	if (r)
 		return r;
-	if (!vmc_uuid_equal(&b.id, &vm->uuid)) {
+	if (!vmc_uuid_equal(&b.id, &vm->uuid) || bundle_is_datastore(&b) != vm_is_store(vm)) {
 		vmc_uuid_format(&b.id, id);
 		bundle_clear(&b);
 		return vmc_fail(err, VMC_EAUTH, "bundle '%s' is of VM %s, not of '%s' (%s)", vm->bundle, id,
@@ -188,7 +195,14 @@ void vm_remedy(const struct vm *vm, char *out, size_t n)
 		message_unpack(vm->row.key_hint, out, n);
 		return;
 	}
-	missing_remedy((enum vm_cause)vm->row.cause, vm->row.name, vm->row.missing, out, n);
+	missing_remedy(vm_is_store(vm), (enum vm_cause)vm->row.cause, vm->row.name, vm->row.missing, out, n);
+}
+
+const char *vm_why_locked(const struct vmm *m, const struct vm *vm)
+{
+	enum vm_cause cause = (enum vm_cause)vm->row.cause;
+
+	return vm_is_store(vm) ? store_cause_text(cause) : vm_cause_text(cause, m->cfg->wording);
 }
 
 /* What an administrator of keys needs: which, where, in what state. Kept, so English. */
@@ -209,10 +223,12 @@ static json_t *locked_details(const struct vm *vm)
 
 static void tell_locked(struct vmm *m, struct vm *vm)
 {
-	enum vm_cause cause = (enum vm_cause)vm->row.cause;
-
-	vmm_emit(m, VMM_EV_VM_LOCKED, vm_cause_message_id(cause), vm->id, locked_details(vm), "%s",
-		 vm_cause_text(cause, m->cfg->wording));
+	if (vm_is_store(vm))
+		vmm_emit(m, VMM_EV_DATASTORE_LOCKED, VMC_MSG_DATASTORE_LOCKED, vm->id, locked_details(vm), "%s",
+			 vm_why_locked(m, vm));
+	else
+		vmm_emit(m, VMM_EV_VM_LOCKED, vm_cause_message_id((enum vm_cause)vm->row.cause), vm->id,
+			 locked_details(vm), "%s", vm_why_locked(m, vm));
 }
 
 static void tell_disk_missing(struct vmm *m, struct vm *vm)
@@ -232,6 +248,11 @@ static void tell_keys(struct vmm *m, struct vm *vm, enum vm_key_state was)
 
 	if (now == VM_KEYS_LOCKED) {
 		tell_locked(m, vm);
+		return;
+	}
+	if (vm_is_store(vm)) {
+		vmm_emit(m, VMM_EV_DATASTORE_UNLOCKED, VMC_MSG_DATASTORE_UNLOCKED, vm->id, NULL,
+			 "Datastore is unlocked.");
 		return;
 	}
 	if (was == VM_KEYS_LOCKED)
@@ -307,11 +328,10 @@ struct lock_words {
 
 static void lock_words(const struct vmm *m, const struct vm *vm, struct lock_words *w)
 {
-	enum vm_cause cause = (enum vm_cause)vm->row.cause;
 	size_t n;
 
-	if (cause)
-		snprintf(w->why, sizeof(w->why), "%s", vm_cause_text(cause, m->cfg->wording));
+	if (vm->row.cause != VM_CAUSE_NONE)
+		snprintf(w->why, sizeof(w->why), "%s", vm_why_locked(m, vm));
 	else
 		message_unpack(vm->row.key_error, w->why, sizeof(w->why));
 	n = strlen(w->why);
@@ -327,7 +347,8 @@ int vm_must_be_unlocked(const struct vmm *m, const struct vm *vm, const char *wh
 	if (vm->row.key_state != VM_KEYS_LOCKED)
 		return 0;
 	lock_words(m, vm, &w);
-	vmc_fail(err, VMC_ESTATE, "VM '%s' is locked, so no %s now: %s", vm->row.name, what, w.why);
+	vmc_fail(err, VMC_ESTATE, vm_is_store(vm) ? N_("datastore '%s' is locked, so no %s now: %s") :
+		 N_("VM '%s' is locked, so no %s now: %s"), vm->row.name, what, w.why);
 	vmc_hint(err, "%s", w.todo);
 	return VMC_ESTATE;
 }
@@ -337,7 +358,8 @@ void vm_explain_lock(const struct vmm *m, const struct vm *vm, struct vmc_error 
 	struct lock_words w;
 
 	lock_words(m, vm, &w);
-	vmc_prefix(err, "VM '%s' is locked. %s: ", vm->row.name, w.why);
+	vmc_prefix(err, vm_is_store(vm) ? N_("datastore '%s' is locked. %s: ") : N_("VM '%s' is locked. %s: "),
+		   vm->row.name, w.why);
 	vmc_hint(err, "%s", w.todo);
 }
 
