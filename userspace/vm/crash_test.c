@@ -20,6 +20,7 @@
 #include "../lib/log.h"
 #include "../lib/secmem.h"
 #include "bundle.h"
+#include "datastore.h"
 #include "device.h"
 #include "mock_world.h"
 #include "vm_priv.h"
@@ -148,6 +149,56 @@ static void check_vm(struct world *w, const char *id)
 	need_ok(vmm_power_off(w->m, id, &err));
 }
 
+static json_t *stores(struct world *w)
+{
+	json_t *list = vmm_datastore_list(w->m, &err);
+
+	need(list, "%s", err.text);
+	return list;
+}
+
+/* It opens, with the words that prepare() left in it. One whose file is gone was to be removed: once more ends that. */
+static void check_store(struct world *w, const json_t *o)
+{
+	char path[PATH_MAX], got[6] = "";
+	int fd;
+
+	if (access(field(o, "path"), F_OK)) {
+		need_ok(vmm_datastore_remove(w->m, field(o, "id"), &err));
+		return;
+	}
+	if (strcmp(field(o, "state"), "open"))
+		need_ok(vmm_datastore_open(w->m, field(o, "id"), NULL, &err));
+	snprintf(path, sizeof(path), "%s/words", field(o, "mount"));
+	fd = open(path, O_RDONLY);
+	need(fd < 0 || (pread(fd, got, 5, 0) == 5 && !strcmp(got, "words")), "the data of '%s' are lost", path);
+	need(fd >= 0 || strcmp(field(o, "name"), "words"), "'%s' is lost", path);
+	if (fd >= 0)
+		close(fd);
+	need_ok(vmm_datastore_close(w->m, field(o, "id"), &err));
+}
+
+static void check_stores(struct world *w)
+{
+	json_t *list = stores(w), *o;
+	size_t i;
+
+	json_array_foreach(list, i, o)
+		check_store(w, o);
+	json_decref(list);
+}
+
+static bool is_of_store(const json_t *list, const char *path)
+{
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(list, i, o)
+		if (!strcmp(field(o, "path"), path))
+			return true;
+	return false;
+}
+
 static bool is_of_vm(const json_t *vm, const char *path)
 {
 	json_t *disk;
@@ -163,6 +214,7 @@ static bool is_of_vm(const json_t *vm, const char *path)
 
 static void check_files(struct world *w, const json_t *vms)
 {
+	json_t *datastores = stores(w);
 	DIR *d = opendir(w->dir);
 	struct dirent *e;
 
@@ -176,11 +228,13 @@ static void check_files(struct world *w, const json_t *vms)
 		snprintf(path, sizeof(path), "%s/%s", w->dir, e->d_name);
 		json_array_foreach(vms, i, vm)
 			known |= is_of_vm(vm, path);
+		known |= is_of_store(datastores, path);
 		/* unregister and detach leave files by design, a rebuilt bundle its old one */
 		known |= strstr(e->d_name, ".old") || !strncmp(e->d_name, "stays", 5);
 		need(known, "'%s' is nobody's", path);
 	}
 	closedir(d);
+	json_decref(datastores);
 }
 
 static bool key_known(const json_t *keys, const struct mock_key *k)
@@ -222,6 +276,7 @@ static void check_all(struct world *w)
 
 	json_array_foreach(vms, i, vm)
 		check_vm(w, field(vm, "id"));
+	check_stores(w);
 	need(!platform_mappings(), "%zu mappings are still there", platform_mappings());
 	check_files(w, vms);
 	check_keys(w);
@@ -716,6 +771,77 @@ static bool are_registered(struct world *w)
 	return all;
 }
 
+static int make_store(struct world *w)
+{
+	struct vmm_datastore d = { .name = "words", .path = test_path(w->dir, "words.img"), .size = 2 * MIB };
+	char id[VMC_UUID_STR];
+
+	return vmm_datastore_create(w->m, &d, NULL, id, &err);
+}
+
+static int do_store_create(struct world *w)
+{
+	struct vmm_datastore d = { .name = "empty", .path = test_path(w->dir, "empty.img"), .size = 2 * MIB };
+	char id[VMC_UUID_STR];
+
+	return vmm_datastore_create(w->m, &d, NULL, id, &err);
+}
+
+static bool has_store(struct world *w)
+{
+	json_t *list = stores(w);
+	bool has = json_array_size(list);
+
+	json_decref(list);
+	return has;
+}
+
+static bool no_store(struct world *w)
+{
+	return !has_store(w);
+}
+
+static void with_store(struct world *w)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	need_ok(make_store(w));
+	need_ok(vmm_datastore_open(w->m, "words", NULL, &err));
+	snprintf(path, sizeof(path), "%s/datastores/words/words", w->cfg.runtime_dir);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	need(fd >= 0 && write(fd, "words", 5) == 5, "cannot write %s", path);
+	close(fd);
+	need_ok(vmm_datastore_close(w->m, "words", &err));
+}
+
+static int do_store_cycle(struct world *w)
+{
+	int r = vmm_datastore_open(w->m, "words", NULL, &err);
+
+	return r ? r : vmm_datastore_close(w->m, "words", &err);
+}
+
+static int do_store_remove(struct world *w)
+{
+	return vmm_datastore_remove(w->m, "words", &err);
+}
+
+static int do_store_recrypt(struct world *w)
+{
+	return vmm_datastore_recrypt(w->m, NULL, 0, &(struct vmm_datastore_recrypt){ .provider = "kms2" }, NULL, NULL,
+				     &err);
+}
+
+static bool is_store_recrypted(struct world *w)
+{
+	json_t *o = vmm_datastore_show(w->m, "words", &err);
+	bool is = !strcmp(field(o, "provider"), "kms2");
+
+	json_decref(o);
+	return is;
+}
+
 static bool always(struct world *w)
 {
 	(void)w;
@@ -746,6 +872,10 @@ scenario(lock_now, with_running, do_lock_now, was_locked)
 scenario(unlock, with_suspended, do_unlock, was_unlocked)
 scenario(register_many, with_many_files, do_register_many, are_registered)
 scenario(rebuild_many, with_many_files, do_rebuild_many, are_registered)
+scenario(store_create, nothing, do_store_create, has_store)
+scenario(store_cycle, with_store, do_store_cycle, always)
+scenario(store_remove, with_store, do_store_remove, no_store)
+scenario(store_recrypt, with_store, do_store_recrypt, is_store_recrypted)
 
 int main(void)
 {
@@ -757,6 +887,8 @@ int main(void)
 		cmocka_unit_test(test_deep), cmocka_unit_test(test_power), cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_lock), cmocka_unit_test(test_lock_now), cmocka_unit_test(test_unlock),
 		cmocka_unit_test(test_register_many), cmocka_unit_test(test_rebuild_many),
+		cmocka_unit_test(test_store_create), cmocka_unit_test(test_store_cycle),
+		cmocka_unit_test(test_store_remove), cmocka_unit_test(test_store_recrypt),
 	};
 
 	/* Thousands of syncs: not on a disk, where there is memory for it. */

@@ -193,7 +193,7 @@ int vmm_job_resume(struct vmm *m, const char *id, struct progress *p, struct vmc
 int vmm_job_abandon(struct vmm *m, const char *id, struct vmc_error *err);	/* roll back */
 
 /*
- * Keys as this host knows them: [{id, provider, key, cached, kcv, users, vms:[{id,name,volumes:[]}], lease_left?, note?}];
+ * Keys as this host knows them: [{id, provider, key, cached, kcv, users, vms:[{id,name,kind: "vm"|"datastore",volumes:[]}], lease_left?, note?}];
  * note tells why a key that no VM uses is known: replaced by a recrypt, or left by an operation that was cut short. Such
  * a one whose id was never learnt has id null and the label it has on the provider in "label".
  */
@@ -227,7 +227,7 @@ int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err);
 /*
  * Which VMs would lack keys if this host lost its own now, as a reboot does: asks the providers anew, changes nothing.
  * {vms: [{id, name, kind: "vm"|"datastore", cause, text, remedy, disk_only, keys: [{id, state, volumes}]}], ok: how many
- * would be well}.
+ * VMs would be well}.
  */
 json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
 

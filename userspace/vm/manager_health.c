@@ -422,15 +422,24 @@ static json_t *would_lock(const struct vmm *m, const struct outlooks *all)
 	return list;
 }
 
+static json_int_t count_well(const struct outlooks *all)
+{
+	json_int_t well = 0;
+	size_t i;
+
+	for (i = 0; i < all->n; i++)
+		well += !all->o[i].store && all->o[i].cause == VM_CAUSE_NONE;
+	return well;
+}
+
 json_t *vmm_forecast(struct vmm *m, struct vmc_error *err)
 {
 	struct outlooks all = { 0 };
 	struct checkup c;
-	json_t *out = NULL, *list;
+	json_t *out = NULL;
 
 	if (!examine(m, &c, err) && !look_at_all(m, &c, &all, err)) {
-		list = would_lock(m, &all);
-		out = json_pack("{s:o, s:I}", "vms", list, "ok", (json_int_t)(all.n - json_array_size(list)));
+		out = json_pack("{s:o, s:I}", "vms", would_lock(m, &all), "ok", count_well(&all));
 	}
 	outlooks_clear(&all);
 	checkup_clear(&c);

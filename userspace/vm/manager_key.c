@@ -5,7 +5,7 @@
 
 #include "../audit/audit.h"
 #include "../lib/i18n.h"
-#include "vm_priv.h"
+#include "alarm.h"
 
 static json_t *key_json(const char *id)
 {
@@ -68,7 +68,8 @@ static void add_key_use(json_t *keys, const struct vm *vm, const struct bundle_v
 	if (json_is_null(json_object_get(o, "kcv")))
 		set_kcv(o, kcv);
 	if (!id || strcmp(id, vm->id)) {	/* the VMs come one after another */
-		last = json_pack("{s:s, s:s, s:[]}", "id", vm->id, "name", vm->row.name, "volumes");
+		last = json_pack("{s:s, s:s, s:s, s:[]}", "id", vm->id, "name", vm->row.name, "kind",
+				 alarm_entity(vm), "volumes");
 		json_array_append_new(vms, last);
 	}
 	json_array_append_new(json_object_get(last, "volumes"), json_string(v->name));

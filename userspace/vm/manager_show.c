@@ -234,8 +234,7 @@ static void add_state(struct vmm *m, const struct look *l, json_t *o)
 	json_object_set_new(o, "crypto_state", json_string(locked ? "locked" : "unlocked"));
 	json_object_set_new(o, "shows_as", json_string(shows_as(vm)));
 	json_object_set_new(o, "cause", cause ? json_string(vm_cause_name(cause)) : json_null());
-	json_object_set_new(o, "cause_text", json_string(locked && cause ? vm_cause_text(cause, m->cfg->wording) :
-							 why));
+	json_object_set_new(o, "cause_text", json_string(locked && cause ? vm_why_locked(m, vm) : why));
 	json_object_set_new(o, "remedy", json_string(todo));
 	json_object_set_new(o, "missing_keys", vm->row.missing ? json_deep_copy(vm->row.missing) : json_array());
 	json_object_set_new(o, "autostart", json_boolean(vm->row.autostart));

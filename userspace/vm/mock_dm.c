@@ -15,6 +15,7 @@
 #include "mock_host.h"
 #include "mock_luks.h"
 #include "mock_platform.h"
+#include "store_fs.h"
 
 #define SECTOR 4096
 
@@ -207,6 +208,9 @@ void platform_reboot(void)
 {
 	size_t i;
 
+	for (i = 0; i < MOCK_MOUNTS; i++)
+		if (strstr(mock->mounts[i], "/datastores/"))
+			store_unmount(mock->mounts[i], NULL);
 	memset(mock->mounts, 0, sizeof(mock->mounts));
 	for (i = 0; i < MOCK_MAPS; i++) {
 		mock->maps[i].busy = false;
