@@ -9,6 +9,7 @@
 #include "disk_api.h"
 #include "event_api.h"
 #include "hints.h"
+#include "datastore_api.h"
 #include "host_api.h"
 #include "job_api.h"
 #include "manager_api.h"
@@ -38,6 +39,8 @@ static int add_objects(struct api *a, struct vmc_error *err)
 	rc = manager_api_add(a, err);
 	if (!rc)
 		rc = host_api_add(a, err);
+	if (!rc)
+		rc = datastore_api_add(a, err);
 	if (!rc)
 		rc = vm_api_add(a, err);
 	if (!rc)

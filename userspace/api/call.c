@@ -15,6 +15,7 @@
 #include "auth.h"
 #include "audit_api.h"
 #include "bus_error.h"
+#include "datastore_api.h"
 #include "event_api.h"
 #include "hints.h"
 #include "gate.h"
@@ -29,7 +30,8 @@
 #define LIST_MAX	100000	/* VMs named in one call */
 
 const struct interface *const interfaces[] = {
-	&manager_interface, &vm_interface, &provider_interface, &host_interface, NULL,
+	&manager_interface, &vm_interface, &provider_interface, &host_interface,
+	&datastore_interface, NULL,
 };
 
 const struct method *method_find(const char *interface, const char *member)

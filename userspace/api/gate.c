@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../lib/i18n.h"
+#include "../vm/datastore.h"
 #include "auth.h"
 
 #define NAMED_MAX 3	/* keys named in a refusal */
@@ -39,6 +40,7 @@ char *gate_lacks(const json_t *vm)
 	size_t len, i;
 	FILE *f;
 
+	add_volume(&m, vm);	/* a datastore has the fields of its one volume */
 	add_volume(&m, json_object_get(vm, "home"));
 	json_array_foreach(json_object_get(vm, "disks"), i, disk)
 		add_volume(&m, disk);
@@ -64,7 +66,8 @@ char *gate_lacks(const json_t *vm)
 static void look(struct pool_task *t)
 {
 	struct call *c = (struct call *)t;
-	json_t *vm = vmm_show(c->api->backend->m, c->vm, &c->err);
+	struct vmm *m = c->api->backend->m;
+	json_t *vm = c->vm[0] ? vmm_show(m, c->vm, &c->err) : vmm_datastore_show(m, c->s[0], &c->err);
 
 	c->lacks = vm ? gate_lacks(vm) : NULL;
 	json_decref(vm);
@@ -80,8 +83,12 @@ static void on_answer(void *data, const struct vmc_error *err)
 		return;
 	}
 	c->err = *err;
-	vmc_prefix(&c->err, "VM %s cannot be had with the keys at hand (%s): ", c->vm, c->lacks);
-	vmc_hint(&c->err, "have somebody who may register VMs type 'vmcrypt vm unlock %s', then try again", c->vm);
+	vmc_prefix(&c->err, c->vm[0] ? N_("VM %s cannot be had with the keys at hand (%s): ") :
+		   N_("datastore '%s' cannot be had with the keys at hand (%s): "), c->vm[0] ? c->vm : c->s[0], c->lacks);
+	vmc_hint(&c->err, c->vm[0] ?
+		 N_("have somebody who may register VMs type 'vmcrypt vm unlock %s', then try again") :
+		 N_("have somebody who may register VMs type 'vmcrypt datastore unlock %s', then try again"),
+		 c->vm[0] ? c->vm : c->s[0]);
 	call_refuse(c);
 }
 

@@ -8,6 +8,7 @@
 #include "../lib/i18n.h"
 #include "../lib/message.h"
 #include "../lib/version.h"
+#include "../vm/datastore.h"
 #include "audit_api.h"
 #include "alarm_api.h"
 #include "call.h"
@@ -53,26 +54,30 @@ static json_t *providers_in_short(const json_t *list)
 
 static int run_describe(struct call *c, struct backend *b, struct vmc_error *err)
 {
-	json_t *vms = vmm_list(b->m, err), *providers = NULL, *keys, *jobs, *alarms, *o;
-	int rc;
+	json_t *vms = vmm_list(b->m, err), *stores = NULL, *providers = NULL, *keys, *jobs, *alarms, *o;
+	int rc = vms ? providers_list(b->ps, &providers, err) : err->code;
 
-	if (!vms)
-		return err->code;
-	rc = providers_list(b->ps, &providers, err);
+	if (!rc) {
+		stores = vmm_datastore_list(b->m, err);
+		rc = stores ? 0 : err->code;
+	}
 	if (rc) {
 		json_decref(vms);
+		json_decref(providers);
 		return rc;
 	}
 	keys = vmm_key_list(b->m, NULL);
 	jobs = vmm_jobs_pending(b->m, NULL);
 	alarms = vmm_alarms(b->m, false, NULL);
-	o = json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:I, s:O?, s:s, s:s}", "version", VMC_VERSION,
+	o = json_pack("{s:s, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:O?, s:s, s:s}", "version", VMC_VERSION,
 		      "module", describe_module(b), "vms", (json_int_t)json_array_size(vms),
+		      "datastores", (json_int_t)json_array_size(stores),
 		      "providers", providers_in_short(providers), "keys", (json_int_t)json_array_size(keys),
 		      "jobs_pending", (json_int_t)json_array_size(jobs),
 		      "alarms", (json_int_t)json_array_size(alarms), "health", c->noted,
 		      "config_dir", b->cfg.config_dir, "state_dir", b->cfg.state_dir);
 	json_decref(vms);
+	json_decref(stores);
 	json_decref(providers);
 	json_decref(keys);
 	json_decref(jobs);
@@ -219,8 +224,12 @@ static size_t name_users(json_t *keys, const char *provider, char *names, size_t
 		json_array_foreach(json_object_get(key, "vms"), j, vm) {
 			const char *name = json_string_value(json_object_get(vm, "name"));
 
+			const char *kind = json_string_value(json_object_get(vm, "kind"));
+			bool store = kind && !strcmp(kind, "datastore");
+
 			if (name && n < 3 && at < size && !strstr(names, name))
-				at += (size_t)snprintf(names + at, size - at, "%s'%s'", at ? ", " : "", name);
+				at += (size_t)snprintf(names + at, size - at, store ? _("%sdatastore '%s'") : "%s'%s'",
+						       at ? ", " : "", name);
 			n++;
 		}
 	}

@@ -16,7 +16,7 @@ static const char *const causes[] = {
 };
 static const char *const alarm_types[] = {
 	"vm-locked", "disk-key-missing", "provider-down", "provider-certificate", "host-persistence", "key-state",
-	"vm-not-started",
+	"vm-not-started", "datastore-locked",
 };
 
 /* In quotes, as the format wants label values. */
@@ -93,6 +93,18 @@ static void put_vms(FILE *f, const json_t *vms)
 	plain(f, "vms_powered_on", "gauge", "VMs whose volumes are open.", count(vms, "power", "on"));
 	by_member(f, "vm_locked", "VMs whose keys are not to be had, by the cause.", "cause", vms, "cause", causes,
 		  ARRAY_SIZE(causes));
+}
+
+static void put_stores(FILE *f, const json_t *stores)
+{
+	static const char *const store_states[] = { "open", "closed" };
+
+	if (!stores)
+		return;
+	by_member(f, "datastores", "Registered datastores.", "state", stores, "state", store_states,
+		  ARRAY_SIZE(store_states));
+	by_member(f, "datastore_locked", "Datastores whose key is not to be had, by the cause.", "cause", stores, "cause",
+		  causes, ARRAY_SIZE(causes));
 }
 
 static void put_alarms(FILE *f, const json_t *alarms)
@@ -173,6 +185,8 @@ static void put_key_states(FILE *f, const json_t *keys)
 static void put_health(FILE *f, const struct metrics *m)
 {
 	const json_t *providers = json_object_get(m->health, "providers");
+	const json_t *would_lock = json_object_get(m->health, "would_lock");
+	json_int_t stores;
 
 	plain(f, "health_last_check_timestamp_seconds", "gauge", "When providers and keys were checked last; 0 never.",
 	      m->health_time);
@@ -186,8 +200,10 @@ static void put_health(FILE *f, const struct metrics *m)
 	per_provider(f, "provider_certificate_days_left", "Days until the first of its certificates or ours ends.",
 		     providers, "cert_days_left", false);
 	put_key_states(f, json_object_get(m->health, "keys"));
+	stores = count(would_lock, "kind", "datastore");
 	plain(f, "vms_would_lock", "gauge", "VMs that would be locked if this host rebooted now.",
-	      (json_int_t)json_array_size(json_object_get(m->health, "would_lock")));
+	      (json_int_t)json_array_size(would_lock) - stores);
+	plain(f, "datastores_would_lock", "gauge", "Datastores that would be locked if this host rebooted now.", stores);
 }
 
 int metrics_format(const struct metrics *m, char **text, struct vmc_error *err)
@@ -203,6 +219,7 @@ int metrics_format(const struct metrics *m, char **text, struct vmc_error *err)
 	fputs("} 1\n", f);
 	put_module(f, m->module);
 	put_vms(f, m->vms);
+	put_stores(f, m->stores);
 	put_alarms(f, m->alarms);
 	put_health(f, m);
 	if (!fclose(f))

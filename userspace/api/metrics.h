@@ -13,6 +13,7 @@ struct metrics {
 	const char *version;
 	const json_t *module;		/* as Describe has it */
 	const json_t *vms;		/* vmm_list() */
+	const json_t *stores;		/* vmm_datastore_list() */
 	const json_t *alarms;		/* vmm_alarms(), those that are raised */
 	const json_t *health;		/* the last vmm_health() */
 	int64_t health_time;		/* when that was; 0 never */

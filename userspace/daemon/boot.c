@@ -9,6 +9,7 @@
 #include "../api/model.h"
 #include "../lib/events.h"
 #include "../lib/log.h"
+#include "../vm/datastore.h"
 #include "units.h"
 
 #define UNITS_MS	(180 * 1000)	/* for the units of all VMs together; systemd's own deadline is 90 s */
@@ -61,6 +62,15 @@ static void start_units(struct boot *b, const json_t *results)
 	free(vms);
 }
 
+/* Those that cannot be opened now are opened by the health check, when their key is to be had. */
+static void open_datastores(struct boot *b)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	if (b->ask && vmm_datastores_autoopen(b->api->backend->m, &err))
+		log_warn("datastores are not opened: %s", err.text);
+}
+
 /* VMs come after everything that they need. */
 static void start_vms(struct boot *b)
 {
@@ -77,7 +87,7 @@ static void start_vms(struct boot *b)
 	model_look_vm(b->api->model, backend, NULL);
 }
 
-static void (*const steps[])(struct boot *b) = { start_vms };
+static void (*const steps[])(struct boot *b) = { open_datastores, start_vms };
 
 static void run(struct pool_task *t)
 {

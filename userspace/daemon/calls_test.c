@@ -486,6 +486,38 @@ static void test_persistence(void **state)
 	close(pipes[1]);
 }
 
+#define STORES "/org/vmcrypt1", "org.vmcrypt1.Datastores"
+
+static void test_datastores(void **state)
+{
+	struct host *h = *state;
+	const char *text;
+	sd_bus_message *r;
+
+	bus_call(h->client, "Exists", STORES, "CreateDatastore", "ssa{sv}", "fast", "/dev/vdb", 2, "fs", "s", "xfs",
+		 "autoopen", "s", "no");
+	bus_call(h->client, "InvalidArgument", STORES, "CreateDatastore", "ssa{sv}", "fast", "/dev/vdb", 1, "autoopen",
+		 "s", "maybe");
+	bus_call(h->client, "InvalidArgument", STORES, "RegisterDatastore", "ssa{sv}", "fast", "/dev/vdb", 1, "force",
+		 "b", 1);
+	drop(bus_call(h->client, NULL, STORES, "CreateDatastore", "ssa{sv}", "fast", "/dev/vdb", 0));
+	drop(bus_call(h->client, NULL, STORES, "RegisterDatastore", "ssa{sv}", "fast", "/dev/vdb", 0));
+	bus_call(h->client, "NotFound", STORES, "OpenDatastore", "s", "slow");
+	r = bus_call(h->client, NULL, STORES, "OpenDatastore", "s", "fast");
+	assert_true(sd_bus_message_read(r, "s", &text) > 0);
+	assert_non_null(strstr(text, "\"state\":\"open\""));
+	drop(r);
+	drop(bus_call(h->client, NULL, STORES, "SetDatastore", "sa{sv}", "fast", 1, "mount", "s", ""));
+	drop(bus_call(h->client, NULL, STORES, "ListDatastores", NULL));
+	drop(bus_call(h->client, NULL, STORES, "UnlockDatastores", "as", 1, "fast"));
+	bus_call(h->client, "InvalidArgument", STORES, "RecryptDatastores", "asa{sv}", 0, 2, "provider", "s", "a",
+		 "add_provider", "s", "b");
+	drop(bus_call(h->client, NULL, STORES, "RecryptDatastores", "asa{sv}", 0, 0));
+	drop(bus_call(h->client, NULL, STORES, "CloseDatastore", "s", "fast"));
+	drop(bus_call(h->client, NULL, STORES, "UnregisterDatastore", "s", "fast"));
+	drop(bus_call(h->client, NULL, STORES, "RemoveDatastore", "s", "fast"));
+}
+
 /* Passwords and backups go in and out as open files, each to its place. */
 static void test_backups_of_providers(void **state)
 {
@@ -605,6 +637,12 @@ static void test_fetching_takes_register_vm(void **state)
 	assert_contains(bus_error_text, "PowerOn needs the authorisation org.vmcrypt1.register-vm: polkit says no");
 	assert_contains(bus_error_text, "Hint: have somebody who may register VMs type 'vmcrypt vm unlock ");
 	bus_call(nobody, "NotAuthorized", VM(bare), "Reload", NULL);
+	drop(bus_call(h->client, NULL, STORES, "CloseDatastore", "s", "fast"));
+	host_touch(h, "grants", "org.vmcrypt1.access");
+	bus_call(nobody, "NotAuthorized", STORES, "OpenDatastore", "s", "fast");
+	assert_contains(bus_error_text, "not on this host: 'kms/fast'");
+	assert_contains(bus_error_text, "Hint: have somebody who may register VMs type 'vmcrypt datastore unlock fast'");
+	host_remove(h, "grants");
 	assert_property(h->client, VM(bare), "Power", "off");
 
 	host_touch(h, "grants", "org.vmcrypt1.register-vm");
@@ -780,6 +818,7 @@ int main(void)
 		TEST(test_copies_hold_nothing_up),
 		TEST(test_work_outlives_its_client),
 		TEST(test_persistence),
+		TEST(test_datastores),
 		TEST(test_too_much_is_busy),
 		TEST(test_providers),
 		TEST(test_provider_in_use_stays),

@@ -18,7 +18,7 @@
 #include "../keys/fetch.h"
 #include "../lib/events.h"
 #include "../lib/fs.h"
-#include "../vm/manager.h"
+#include "../vm/datastore.h"
 
 #define VMS_MAX 64
 #define STEP_NS 10000000L
@@ -597,4 +597,93 @@ json_t *vmm_events(struct vmm *m, unsigned int limit, struct vmc_error *err)
 {
 	(void)m, (void)err;
 	return json_pack("[{s:i}]", "limit", (int)limit);
+}
+
+/* ---- datastores: there is one, called "fast", without a key on this host until it is opened ------- */
+
+static bool store_is_open;
+
+static int store_find(const char *store, struct vmc_error *err)
+{
+	return strcmp(store, "fast") ? vmc_fail(err, VMC_ENOENT, "there is no datastore '%s'", store) : 0;
+}
+
+json_t *vmm_datastore_show(struct vmm *m, const char *store, struct vmc_error *err)
+{
+	(void)m;
+	return store_find(store, err) ? NULL :
+	       json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "id", "fast", "name", "fast", "state",
+			 store_is_open ? "open" : "closed", "key", "kms/fast", "cached", store_is_open, "may_fetch",
+			 !fetch_is_forbidden());
+}
+
+json_t *vmm_datastore_list(struct vmm *m, struct vmc_error *err)
+{
+	return json_pack("[o]", vmm_datastore_show(m, "fast", err));
+}
+
+int vmm_datastore_create(struct vmm *m, const struct vmm_datastore *d, struct progress *p, char id[VMC_UUID_STR],
+			 struct vmc_error *err)
+{
+	(void)m, (void)p;
+	strcpy(id, "fast");
+	return d->no_autoopen ? vmc_fail(err, VMC_EEXIST, "'%s' holds %s", d->path, d->fs) : 0;
+}
+
+int vmm_datastore_register(struct vmm *m, const struct vmm_datastore *d, char id[VMC_UUID_STR], struct vmc_error *err)
+{
+	return vmm_datastore_create(m, d, NULL, id, err);
+}
+
+int vmm_datastore_unregister(struct vmm *m, const char *store, struct vmc_error *err)
+{
+	(void)m;
+	return store_find(store, err);
+}
+
+int vmm_datastore_remove(struct vmm *m, const char *store, struct vmc_error *err)
+{
+	(void)m;
+	return store_find(store, err);
+}
+
+int vmm_datastore_open(struct vmm *m, const char *store, struct progress *p, struct vmc_error *err)
+{
+	(void)m, (void)p;
+	store_is_open = true;
+	return store_find(store, err);
+}
+
+int vmm_datastore_close(struct vmm *m, const char *store, struct vmc_error *err)
+{
+	(void)m;
+	store_is_open = false;
+	return store_find(store, err);
+}
+
+int vmm_datastore_set(struct vmm *m, const char *store, const bool *autoopen, const char *mount, struct vmc_error *err)
+{
+	(void)m, (void)autoopen, (void)mount;
+	return store_find(store, err);
+}
+
+int vmm_datastore_unlock(struct vmm *m, const char *const *stores, size_t n, struct progress *p, json_t **out,
+			 struct vmc_error *err)
+{
+	(void)m, (void)stores, (void)p, (void)err;
+	*out = json_pack("{s:[{s:s, s:b}], s:I}", "results", "name", "fast", "ok", 1, "n", (json_int_t)n);
+	return 0;
+}
+
+int vmm_datastore_recrypt(struct vmm *m, const char *const *stores, size_t n, const struct vmm_datastore_recrypt *how,
+			  struct progress *p, json_t **out, struct vmc_error *err)
+{
+	(void)how;
+	return vmm_datastore_unlock(m, stores, n, p, out, err);
+}
+
+int vmm_datastores_autoopen(struct vmm *m, struct vmc_error *err)
+{
+	(void)m, (void)err;
+	return 0;
 }
