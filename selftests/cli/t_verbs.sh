@@ -119,6 +119,30 @@ both "host persistence recovery-key" '000011-000022' host persistence recovery-k
 run host persistence recovery-key --force
 expect "another recovery key" 0 '000011-000022' ''
 
+both "datastore create" "datastore 'fast' created, id $id*Next: vmcrypt datastore open fast*" \
+	datastore create fast vdb --fs xfs --mount mnt --size 10G --provider kms1 --autoopen no --force
+called "datastore create sends" "org.vmcrypt1.Datastores.CreateDatastore ssa{sv} fast $work/vdb {mount $work/mnt  autoopen no  provider kms1  fs xfs  size 10737418240  force true  }"
+run datastore create other /dev/vdb
+expect "its refusal is told" 4 '' "*there is no datastore 'other'*"
+both "datastore register" "datastore 'fast' registered, id $id*" datastore register fast /dev/vdb
+called "datastore register sends" 'org.vmcrypt1.Datastores.RegisterDatastore ssa{sv} fast /dev/vdb {}'
+both "datastore open" '/srv/fast' datastore open fast
+both "datastore close" "datastore 'fast' is closed" datastore close fast
+both "datastore set" "*'fast' is mounted at '/srv/fast', and opened when this host starts" datastore set fast --autoopen yes
+called "datastore set sends" 'org.vmcrypt1.Datastores.SetDatastore sa{sv} fast {autoopen yes  }'
+run datastore set fast
+expect "set what" 1 '' "*set what?*--autoopen yes|no*"
+both "datastore unlock" '1 datastore unlocked' datastore unlock fast
+run datastore unlock
+expect "unlock which" 1 '' "*which datastores?*--all*"
+both "datastore recrypt" '1 datastore under a new key encryption key' datastore recrypt --shallow --all --provider kms1
+called "datastore recrypt sends" 'org.vmcrypt1.Datastores.RecryptDatastores asa{sv} {provider kms1  }'
+both "datastore show" '*State:*open*Autoopen:*yes*web1*on*' datastore show fast
+both "datastore list" 'NAME  OPEN  STATE  CAUSE  PROVIDER  DEVICE        MOUNT      FREE  VMS*fast  open  ok*kms1*/dev/vg/fast  /srv/fast  1*web1*' datastore list
+both "datastore unregister" "datastore 'fast' unregistered*" datastore unregister fast
+both "datastore remove" "datastore 'fast' removed with all its data" datastore remove fast --force
+called "datastore remove sends" 'org.vmcrypt1.Datastores.RemoveDatastore s fast'
+
 both "vm create" "VM 'web1' created, id $id*Next: vmcrypt disk create web1*" vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 run vm create web1 --dir vm --home-size 128M --uuid "$id" --provider kms1
 if grep -q "^org.vmcrypt1.Manager.CreateVM ssa{sv} web1 $work/vm {uuid $id  provider kms1  home_size 134217728  }" calls; then

@@ -49,6 +49,7 @@ static void add_alarm(json_t *list, const json_t *alarm)
 
 	snprintf(why, sizeof(why), "%s%s%s", text, *reason ? " " : "", reason);
 	add(list, why, text_of(alarm, "remedy"), !strcmp(kind, "vm") ? _("VM '%s' (%s, alarm %s)") :
+	    !strcmp(kind, "datastore") ? _("Datastore '%s' (%s, alarm %s)") :
 	    !strcmp(kind, "provider") ? _("Key provider '%s' (%s, alarm %s)") : _("Host '%s' (%s, alarm %s)"), name,
 	    severity, text_of(alarm, "id"));
 }
@@ -96,23 +97,33 @@ static void add_backups(json_t *list, const json_t *providers)
 	}
 }
 
-static void add_forecast(json_t *list, const json_t *would_lock)
+static bool is_store(const json_t *o)
 {
-	size_t i, n = json_array_size(would_lock);
-	char names[512] = "";
-	const json_t *vm;
-	size_t used = 0;
+	return !strcmp(text_of(o, "kind"), "datastore");
+}
 
+/* Of the VMs, or the datastores. */
+static void add_forecast(json_t *list, const json_t *would_lock, bool stores)
+{
+	char names[512] = "";
+	size_t i, n = 0, used = 0;
+	const json_t *o;
+
+	json_array_foreach(would_lock, i, o) {
+		if (is_store(o) != stores)
+			continue;
+		if (n < NAMED_MAX && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s'%s'", n ? ", " : "",
+						 text_of(o, "name"));
+		n++;
+	}
 	if (!n)
 		return;
-	json_array_foreach(would_lock, i, vm)
-		if (i < NAMED_MAX && used < sizeof(names))
-			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s'%s'", i ? ", " : "",
-						 text_of(vm, "name"));
 	if (n > NAMED_MAX && used < sizeof(names))
 		snprintf(names + used, sizeof(names) - used, " ...");
 	add(list, _("their keys are on this host, and would be gone; the key provider does not give them again"),
-	    _("do not reboot; vmcrypt doctor tells which keys and why"),
+	    _("do not reboot; vmcrypt doctor tells which keys and why"), stores ?
+	    P_("%zu datastore would be locked if this host rebooted now: %s", "%zu datastores would be locked if this host rebooted now: %s", n) :
 	    P_("%zu VM would be locked if this host rebooted now: %s", "%zu VMs would be locked if this host rebooted now: %s", n),
 	    n, names);
 }
@@ -130,7 +141,8 @@ json_t *attention(const json_t *daemon, const json_t *vms, const json_t *alarms)
 	json_array_foreach(alarms, i, alarm)
 		add_alarm(list, alarm);
 	add_vms(list, vms, alarms);
-	add_forecast(list, json_object_get(json_object_get(daemon, "health"), "would_lock"));
+	for (i = 0; i < 2; i++)
+		add_forecast(list, json_object_get(json_object_get(daemon, "health"), "would_lock"), i == 1);
 	add_backups(list, json_object_get(daemon, "providers"));
 	if (json_is_array(json_object_get(daemon, "providers")) && !json_array_size(json_object_get(daemon, "providers")))
 		add(list, _("without one there are no keys"), "vmcrypt provider add kmip NAME --server HOST --default", "%s",

@@ -15,6 +15,7 @@
 #define IFACE_MANAGER	"org.vmcrypt1.Manager"
 #define IFACE_VM	"org.vmcrypt1.VM"
 #define IFACE_HOST	"org.vmcrypt1.Host"
+#define IFACE_DATASTORES	"org.vmcrypt1.Datastores"
 #define IFACE_PROVIDER	"org.vmcrypt1.Provider"
 #define IFACE_JOB	"org.vmcrypt1.Job"
 #define BUS_JOBS	"/org/vmcrypt1/job"

@@ -132,6 +132,10 @@ static void test_refused(void **state)
 	refused("event list --limit 1x", "a number from 1", "");
 	refused("disk encrypt v d --source s --format vmdk", "raw|qcow2", "");
 	refused("disk encrypt v d --source s --format raw|qcow2", "raw|qcow2", "");
+	refused("datastore remove s", "needs the option '--force", "");
+	refused("datastore recrypt --all", "needs the option '--shallow", "");
+	refused("datastore set s --autoopen maybe", "yes|no", "");
+	refused("datastore create n /dev/vdb --fs vfat", "ext4|xfs", "");
 	refused("vm list -- x", "without --exec", "power-on");
 }
 
@@ -154,8 +158,8 @@ static void test_every_verb(void **state)
 					 w[j].text);
 		for (j = 0; j < OPT__N; j++)
 			if (verbs[i].required >> j & 1)
-				used += snprintf(text + used, sizeof(text) - used, "--%s 1 ",
-						 opt_defs[j].name);
+				used += snprintf(text + used, sizeof(text) - used, "--%s %s",
+						 opt_defs[j].name, opt_defs[j].type == TYPE_FLAG ? "" : "1 ");
 		assert_int_equal(parse(&l, text), 0);
 		assert_ptr_equal(l.c.verb, &verbs[i]);
 		args_clear(&l.c.args);

@@ -48,13 +48,14 @@ static void offer(FILE *f, const char *word, size_t len, const char *start)
 		fprintf(f, "%.*s\n", (int)len, word);
 }
 
-/* Members @key of the objects in a list that @member of the manager gives. */
-static void offer_list(struct cli *c, FILE *f, const char *member, const char *key, const char *start)
+/* Members @key of the objects in a list that @member gives. */
+static void offer_list(struct cli *c, FILE *f, const char *iface, const char *member, const char *key,
+		       const char *start)
 {
 	json_t *list = NULL, *o;
 	size_t i;
 
-	if (!bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, member, "")) {
+	if (!bus_json(c, &list, BUS_ROOT, iface, member, "")) {
 		json_array_foreach(list, i, o) {
 			const char *s = json_string_value(json_object_get(o, key));
 
@@ -108,21 +109,23 @@ static void offer_kind(struct cli *c, FILE *f, const char *kind, size_t len, con
 		       const char *start)
 {
 	if (is_kind(kind, len, "VM"))
-		offer_list(c, f, "ListVMs", "name", start);
+		offer_list(c, f, IFACE_MANAGER, "ListVMs", "name", start);
+	else if (is_kind(kind, len, "DATASTORE"))
+		offer_list(c, f, IFACE_DATASTORES, "ListDatastores", "name", start);
 	else if (is_kind(kind, len, "PROVIDER"))
-		offer_list(c, f, "ListProviders", "name", start);
+		offer_list(c, f, IFACE_MANAGER, "ListProviders", "name", start);
 	else if (is_kind(kind, len, "PEER"))
-		offer_list(c, f, "ListPeers", "name", start);
+		offer_list(c, f, IFACE_MANAGER, "ListPeers", "name", start);
 	else if (is_kind(kind, len, "KEY"))
-		offer_list(c, f, "ListKeys", "id", start);
+		offer_list(c, f, IFACE_MANAGER, "ListKeys", "id", start);
 	else if (is_kind(kind, len, "ALARM"))
 		offer_alarms(c, f, start);
 	else if (is_kind(kind, len, "JOB"))
-		offer_list(c, f, "ListJobs", "id", start);
+		offer_list(c, f, IFACE_MANAGER, "ListJobs", "id", start);
 	else if (is_kind(kind, len, "DISK") && t->n > 2)
 		offer_disks(c, f, t->words[2], start);
 	else if (is_kind(kind, len, "FILE") || is_kind(kind, len, "CERT") ||
-		 is_kind(kind, len, "KEYFILE"))
+		 is_kind(kind, len, "KEYFILE") || is_kind(kind, len, "DEVICE"))
 		fputs("<file>\n", f);
 	else if (is_kind(kind, len, "DIR"))
 		fputs("<dir>\n", f);

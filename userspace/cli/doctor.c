@@ -214,6 +214,27 @@ static void check_vms(struct cli *c, json_t *list)
 	json_decref(vms);
 }
 
+static void check_datastores(struct cli *c, json_t *list)
+{
+	json_t *stores = NULL, *store;
+	size_t i, bad = 0;
+
+	if (bus_json(c, &stores, BUS_ROOT, IFACE_DATASTORES, "ListDatastores", "")) {
+		add_error(c, list, "datastores", FIND_FAIL);
+		return;
+	}
+	json_array_foreach(stores, i, store) {
+		if (!lacks_keys(store))
+			continue;
+		bad++;
+		finding_add(list, "datastores", FIND_WARN, text_of(store, "remedy"), "%s: %s", text_of(store, "name"),
+			    text_of(store, "cause_text"));
+	}
+	if (!bad && i)
+		finding_add(list, "datastores", FIND_OK, "", "%zu registered, none is locked", i);
+	json_decref(stores);
+}
+
 /* What would a reboot do? VMs that are on and well tell nothing of it. */
 static void check_forecast(struct cli *c, json_t *list)
 {
@@ -226,7 +247,9 @@ static void check_forecast(struct cli *c, json_t *list)
 	}
 	json_array_foreach(json_object_get(forecast, "vms"), i, vm)
 		finding_add(list, "reboot", FIND_WARN, text_of(vm, "remedy"),
-			    "VM '%s' would be locked if this host rebooted now: %s", text_of(vm, "name"),
+			    strcmp(text_of(vm, "kind"), "datastore") ?
+			    N_("VM '%s' would be locked if this host rebooted now: %s") :
+			    N_("Datastore '%s' would be locked if this host rebooted now: %s"), text_of(vm, "name"),
 			    text_of(vm, "text"));
 	if (!i)
 		finding_add(list, "reboot", FIND_OK, "", "%lld VMs would have their keys after a reboot",
@@ -309,6 +332,7 @@ int verb_doctor(struct cli *c)
 		check_providers(c, list);
 		host_check_persistence(c, list);
 		check_vms(c, list);
+		check_datastores(c, list);
 		check_alarms(c, list);
 		check_forecast(c, list);
 		check_jobs(c, list);

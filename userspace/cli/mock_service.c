@@ -502,6 +502,27 @@ static int host(struct service *s, sd_bus_message *m, const char *member)
 	return sd_bus_reply_method_return(m, NULL);
 }
 
+static int datastores(struct service *s, sd_bus_message *m, const char *member)
+{
+	static const char store[] = "{\"id\":\"" WEB1 "\",\"name\":\"fast\",\"state\":\"open\",\"shows_as\":\"ok\","
+		"\"mount\":\"/srv/fast\",\"autoopen\":true,\"path\":\"/dev/vg/fast\",\"free\":1073741824,\"provider\":\"kms1\","
+		"\"vms\":[{\"name\":\"web1\",\"id\":\"" WEB1 "\",\"power\":\"on\"}]}";
+	const char *first;
+
+	if (!strcmp(member, "ListDatastores"))
+		return s->empty ? reply(m, "[]") : reply(m, "[%s]", store);
+	if (!strcmp(member, "UnlockDatastores") || !strcmp(member, "RecryptDatastores"))
+		return reply(m, "{\"results\":[{\"vm\":\"" WEB1 "\",\"name\":\"fast\",\"ok\":%s}]}",
+			     s->empty ? "false,\"code\":\"KeyMissing\",\"error\":\"gone\"" : "true");
+	sd_bus_message_read(m, "s", &first);
+	if (strcmp(first, "fast"))
+		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.NotFound",
+						  "there is no datastore '%s' on this host", first);
+	if (strstr("UnregisterDatastore RemoveDatastore CloseDatastore", member))
+		return sd_bus_reply_method_return(m, "");
+	return reply(m, "%s", store);
+}
+
 static int provider(struct service *s, sd_bus_message *m, const char *member)
 {
 	const char *verb;
@@ -576,6 +597,8 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *e)
 		return vm(s, m, member, !strcmp(path, BUS_ROOT "/vm/web1"));
 	if (!strcmp(iface, IFACE_HOST) && !strcmp(path, BUS_ROOT))
 		return host(s, m, member);
+	if (!strcmp(iface, IFACE_DATASTORES) && !strcmp(path, BUS_ROOT))
+		return datastores(s, m, member);
 	if (!strcmp(iface, IFACE_PROVIDER) && !strcmp(path, BUS_ROOT "/provider/kms1"))
 		return provider(s, m, member);
 	if (!strcmp(iface, IFACE_PROVIDER))

@@ -84,9 +84,14 @@ enum opt_type {
 	X(KEEP_SOURCE, "keep-source", TYPE_FLAG, "", \
 	  "keep the unencrypted source (default: removed once the copy is checked)") \
 	X(RATE, "rate", TYPE_SIZE, "SIZE", "copy at most this many bytes a second") \
+	X(FS, "fs", TYPE_CHOICE, "ext4|xfs", "file system to make (default: ext4)") \
+	X(MOUNT, "mount", TYPE_PATH, "DIR", \
+	  "where the datastore is mounted when it is open (default: /run/vmcrypt/datastores/NAME)") \
+	X(AUTOOPEN, "autoopen", TYPE_CHOICE, "yes|no", \
+	  "open the datastore when this host starts, before VMs (default: yes)") \
 	X(DESTROY, "destroy", TYPE_FLAG, "", \
 	  "destroy the key on its provider too; data under it is lost for ever") \
-	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it; even if it was done before") \
+	X(FORCE, "force", TYPE_FLAG, "", "even if VMs use it; even if it was done before; even if data is destroyed") \
 	X(REMOVE_ALL, "remove-all-stored-keys", TYPE_FLAG, "", \
 	  "leave nothing: not on this host's disk, not in its TPM") \
 	X(REBOOTS, "reboots", TYPE_COUNT, "N", "for so many starts of this host") \

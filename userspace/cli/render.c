@@ -43,7 +43,7 @@ static bool ends_with(const char *s, const char *end)
 
 static bool is_bytes(const char *key)
 {
-	return !strcmp(key, "size") || ends_with(key, "_size") || ends_with(key, "_bytes");
+	return !strcmp(key, "size") || !strcmp(key, "free") || ends_with(key, "_size") || ends_with(key, "_bytes");
 }
 
 static bool is_time(const char *key)
@@ -252,7 +252,7 @@ static const char *spelled(const char *word, size_t len)
 		{ "id", "ID" }, { "vm", "VM" }, { "vms", "VMs" }, { "kek", "KEK" }, { "dek", "DEK" },
 		{ "uuid", "UUID" }, { "ca", "CA" }, { "tls", "TLS" }, { "kcv", "KCV" },
 		{ "dm", "dm-crypt" }, { "cert", "certificate" }, { "kms", "KMS" },
-		{ "keks", "KEKs" }, { "deks", "DEKs" }, { "luks", "LUKS" },
+		{ "fs", "file system" }, { "keks", "KEKs" }, { "deks", "DEKs" }, { "luks", "LUKS" },
 	};
 	size_t i;
 

@@ -15,13 +15,14 @@
 #include "verbs.h"
 
 struct picture {
-	json_t *daemon, *vms, *alarms, *attention;
+	json_t *daemon, *vms, *stores, *alarms, *attention;
 };
 
 static void picture_clear(struct picture *p)
 {
 	json_decref(p->daemon);
 	json_decref(p->vms);
+	json_decref(p->stores);
 	json_decref(p->alarms);
 	json_decref(p->attention);
 }
@@ -32,6 +33,8 @@ static int picture_take(struct cli *c, struct picture *p)
 
 	if (!r)
 		r = bus_json(c, &p->vms, BUS_ROOT, IFACE_MANAGER, "ListVMs", "");
+	if (!r)
+		r = bus_json(c, &p->stores, BUS_ROOT, IFACE_DATASTORES, "ListDatastores", "");
 	if (!r)
 		r = bus_json(c, &p->alarms, BUS_ROOT, IFACE_MANAGER, "ListAlarms", "b", 0);
 	if (r)
@@ -111,6 +114,10 @@ static int put_tables(const struct picture *p)
 		{ N_("KEY PROVIDER"), "name" }, { N_("OK"), "ok" }, { N_("LATENCY"), "latency_ms" },
 		{ N_("CERTIFICATE"), "cert_days_left" },
 	};
+	static const struct column store_columns[] = {
+		{ N_("DATASTORE"), "name" }, { N_("OPEN"), "state" }, { N_("STATE"), "shows_as" },
+		{ N_("CAUSE"), "cause" }, { N_("PROVIDER"), "provider" },
+	};
 	const json_t *module = json_object_get(p->daemon, "module"), *seen;
 	int r;
 
@@ -122,6 +129,10 @@ static int put_tables(const struct picture *p)
 	r = render_list(stdout, seen ? seen : json_object_get(p->daemon, "providers"), provider_columns,
 			seen ? ARRAY_SIZE(provider_columns) : 1, "no key provider");
 	putchar('\n');
+	if (!r && json_array_size(p->stores)) {
+		r = render_list(stdout, p->stores, store_columns, ARRAY_SIZE(store_columns), NULL);
+		putchar('\n');
+	}
 	if (!r)
 		r = render_list(stdout, p->vms, vm_columns, ARRAY_SIZE(vm_columns), "no VM is registered");
 	return r;

@@ -101,6 +101,18 @@ int verb_disk_open(struct cli *c);
 int verb_disk_close(struct cli *c);
 int verb_disk_set(struct cli *c);
 int verb_disk_list(struct cli *c);
+/* datastore.c */
+int verb_datastore_create(struct cli *c);
+int verb_datastore_register(struct cli *c);
+int verb_datastore_unregister(struct cli *c);
+int verb_datastore_remove(struct cli *c);
+int verb_datastore_open(struct cli *c);
+int verb_datastore_close(struct cli *c);
+int verb_datastore_set(struct cli *c);
+int verb_datastore_unlock(struct cli *c);
+int verb_datastore_recrypt(struct cli *c);
+int verb_datastore_show(struct cli *c);
+int verb_datastore_list(struct cli *c);
 /* key.c */
 int verb_key_list(struct cli *c);
 int verb_key_status(struct cli *c);

@@ -95,7 +95,7 @@ int verb_vm_register(struct cli *c)
 	if (!r && all)
 		r = bus_reply_json(c, reply, &result);
 	if (!r && all)
-		r = results_show(c, result, N_("registered"));
+		r = results_show(c, result, false, N_("registered"));
 	json_decref(result);
 	sd_bus_message_unref(reply);
 	return r;
@@ -307,57 +307,13 @@ int verb_vm_power_on(struct cli *c)
 	return r;
 }
 
-/* VMs by name, or --all: never all by leaving them out. */
-static int check_vms(struct cli *c)
-{
-	bool all = args_has(&c->args, OPT_ALL);
-
-	if (all && c->n_operands)
-		return vmc_fail(&c->err, VMC_EINVAL, "both --all and '%s': which is it?",
-				c->operands[0]);
-	if (all || c->n_operands)
-		return 0;
-	vmc_fail(&c->err, VMC_EINVAL, "which VMs?");
-	vmc_hint(&c->err, "name them, or give --all; 'vmcrypt vm list' shows them");
-	return VMC_EINVAL;
-}
-
-/* VMs, then what @m still lacks: the options of RecryptShallow when @recrypt. */
-static int many_vms(struct cli *c, const char *member, bool recrypt, const char *did)
-{
-	sd_bus_message *m, *reply = NULL;
-	json_t *result = NULL;
-	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, member);
-
-	if (r)
-		return r;
-	r = append_strings(m, c->operands, c->n_operands);
-	if (recrypt) {
-		options_begin(m, &r);
-		options_string(m, &r, "provider", cli_value(c, OPT_PROVIDER));
-		options_string(m, &r, "add_provider", cli_value(c, OPT_ADD_PROVIDER));
-		options_string(m, &r, "remove_provider", cli_value(c, OPT_REMOVE_PROVIDER));
-		options_end(m, &r);
-	}
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, &result);
-	if (!r)
-		r = results_show(c, result, did);
-	sd_bus_message_unref(reply);
-	json_decref(result);
-	return r;
-}
+static const struct many vms = { IFACE_MANAGER, false };
 
 int verb_vm_unlock(struct cli *c)
 {
-	int r = check_vms(c);
+	int r = many_check(c, &vms);
 
-	return r ? r : many_vms(c, "UnlockVMs", false, N_("unlocked"));
+	return r ? r : many_call(c, &vms, "UnlockVMs", false, N_("unlocked"));
 }
 
 int verb_vm_lock(struct cli *c)
@@ -467,13 +423,6 @@ int verb_vm_recrypt(struct cli *c)
 		return recrypt_deep(c);
 	if (args_has(&c->args, OPT_DISK))
 		return vmc_fail(&c->err, VMC_EINVAL, "--shallow is for whole VMs; --disk goes with --deep");
-	if (args_has(&c->args, OPT_PROVIDER) + args_has(&c->args, OPT_ADD_PROVIDER) +
-	    args_has(&c->args, OPT_REMOVE_PROVIDER) > 1)
-		return vmc_fail(&c->err, VMC_EINVAL, "--provider, --add-provider and --remove-provider: one of them");
-	r = check_vms(c);
-	if (r)
-		return r;
-	return many_vms(c, "RecryptShallow", true, args_has(&c->args, OPT_ADD_PROVIDER) ? N_("opened by the provider, too") :
-			args_has(&c->args, OPT_REMOVE_PROVIDER) ? N_("no longer opened by the provider") :
-			N_("under a new key encryption key"));
+	r = many_check(c, &vms);
+	return r ? r : many_recrypt(c, &vms, "RecryptShallow");
 }

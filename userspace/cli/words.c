@@ -10,21 +10,22 @@
 
 /* As label() in render.c makes them of the members' names. */
 static const char *const labels[] = {
-	N_("Acknowledged"), N_("Acknowledged by"), N_("Alarms"), N_("Auth failures"), N_("Autostart"),
+	N_("Acknowledged"), N_("Acknowledged by"), N_("Alarms"), N_("Auth failures"), N_("Autoopen"), N_("Autostart"),
 	N_("Bundle"),
 	N_("CA"), N_("Cached"), N_("Cause"), N_("Cause text"), N_("Certificate days left"), N_("Checks"),
 	N_("Cleared"), N_("Client certificate"), N_("Code"), N_("Config dir"), N_("Crypto state"),
 	N_("Days left"), N_("Default"), N_("DEKs"), N_("Details"), N_("Device"), N_("Disks"),
-	N_("dm-crypt flags"), N_("Done"), N_("Entity"), N_("Error"), N_("Fingerprint"), N_("Generation"),
+	N_("dm-crypt flags"), N_("Done"), N_("Entity"), N_("Error"), N_("File system"), N_("Fingerprint"), N_("Free"),
+	N_("Generation"),
 	N_("Hint"), N_("History"), N_("Home"), N_("Host"), N_("ID"), N_("In use"), N_("Issuer"), N_("Job"),
 	N_("Jobs pending"), N_("KCV"), N_("KEKs"), N_("KEKs fetched"), N_("Key"), N_("Key error"),
 	N_("Key hint"), N_("Key state"), N_("Keys"), N_("Kind"), N_("KMS"), N_("Label"), N_("Latency"),
 	N_("Lease ends"), N_("Lease left"), N_("Loaded"), N_("Loads"), N_("LUKS UUID"), N_("Macs"),
-	N_("Migration"), N_("Missing keys"), N_("Module"), N_("Mount"), N_("Name"), N_("Netlink"),
+	N_("Migration"), N_("Missing keys"), N_("Module"), N_("Mount"), N_("Mounted"), N_("Name"), N_("Netlink"),
 	N_("New"), N_("Not after"), N_("Note"), N_("Object"), N_("Ok"), N_("Old"), N_("Open"), N_("Path"),
 	N_("Pins"), N_("Port"), N_("Power"), N_("Protocol"), N_("Provider"), N_("Providers"), N_("Raised"),
 	N_("Reachable"), N_("Remedy"), N_("Rewraps"), N_("Self signed"), N_("Serial"), N_("Servers"),
-	N_("Severity"), N_("SHA256"), N_("Shows as"), N_("State"), N_("State dir"), N_("State error"),
+	N_("Severity"), N_("Second key"), N_("SHA256"), N_("Shows as"), N_("Size"), N_("State"), N_("State dir"), N_("State error"),
 	N_("Stats"), N_("Subject"), N_("Text"), N_("Time"), N_("TLS min"), N_("Total"), N_("Trust"),
 	N_("Trusted"), N_("Type"), N_("Unit"), N_("Username"), N_("Users"), N_("Vendor"), N_("Verdict"), N_("Version"),
 	N_("VM ID"), N_("VMs"), N_("Volume"), N_("Volumes"), N_("Warnings"), N_("Wrap cipher"), N_("Wraps"),
@@ -32,8 +33,8 @@ static const char *const labels[] = {
 
 /* What is said of power, keys and alarms. */
 static const char *const values[] = {
-	N_("active"), N_("cleared"), N_("critical"), N_("degraded"), N_("disk-key-missing"),
-	N_("healthy"), N_("invalid"), N_("locked"), N_("missing"), N_("not configured"), N_("off"), N_("ok"),
+	N_("active"), N_("cleared"), N_("closed"), N_("critical"), N_("degraded"), N_("disk-key-missing"),
+	N_("healthy"), N_("invalid"), N_("locked"), N_("missing"), N_("not configured"), N_("off"), N_("ok"), N_("open"),
 	N_("on"), N_("pending"), N_("raised"), N_("running"), N_("suspended"), N_("unknown"), N_("unlocked"),
 	N_("unreachable"), N_("warning"),
 };
