@@ -136,9 +136,9 @@ both "datastore unlock" '1 datastore unlocked' datastore unlock fast
 run datastore unlock
 expect "unlock which" 1 '' "*which datastores?*--all*"
 both "datastore recrypt" '1 datastore under a new key encryption key' datastore recrypt --shallow --all --provider kms1
-called "datastore recrypt sends" 'org.vmcrypt1.Datastores.RecryptDatastores asa{sv} {provider kms1  }'
+called "datastore recrypt sends" 'org.vmcrypt1.Datastores.RecryptDatastores asa{sv} {} {provider kms1  }'
 both "datastore show" '*State:*open*Autoopen:*yes*web1*on*' datastore show fast
-both "datastore list" 'NAME  OPEN  STATE  CAUSE  PROVIDER  DEVICE        MOUNT      FREE  VMS*fast  open  ok*kms1*/dev/vg/fast  /srv/fast  1*web1*' datastore list
+both "datastore list" 'NAME  OPEN  STATE  CAUSE  PROVIDER  DEVICE        MOUNT         FREE  VMS*fast  open  ok*kms1*/dev/vg/fast  /srv/fast  1*web1*' datastore list
 both "datastore unregister" "datastore 'fast' unregistered*" datastore unregister fast
 both "datastore remove" "datastore 'fast' removed with all its data" datastore remove fast --force
 called "datastore remove sends" 'org.vmcrypt1.Datastores.RemoveDatastore s fast'

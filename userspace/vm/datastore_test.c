@@ -322,7 +322,7 @@ static void test_locked(void **state)
 	assert_ok(vmm_health(w->m, NULL, &err), &err);
 	list = vmm_alarms(w->m, false, &err);
 	assert_string_equal(text_of(json_array_get(list, 0), "type"), "key-state");
-	assert_contains(text_of(json_array_get(list, 0), "remedy"), "vmcrypt datastore recrypt fast");
+	assert_contains(text_of(json_array_get(list, 0), "remedy"), "vmcrypt datastore recrypt --shallow fast");
 	json_decref(list);
 }
 

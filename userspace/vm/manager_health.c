@@ -503,7 +503,7 @@ static void key_alarm(struct vmm *m, const struct outlook *o)
 		.entity_id = o->id, .entity_name = o->name, .cause = o->on_provider, .keys = o->missing,
 		.text = o->store ? N_("The key of this datastore is gone from its provider, or not active. It stays open, and locks when it needs the key anew.") :
 		N_("Keys of this VM are gone from its provider, or not active. It keeps those that it has, and locks when it needs them anew."),
-		.remedy = o->store ? N_("Ask the KMS administrator to restore or reactivate the key, or move the datastore to a new one: 'vmcrypt datastore recrypt {vm}'") :
+		.remedy = o->store ? N_("Ask the KMS administrator to restore or reactivate the key, or move the datastore to a new one: 'vmcrypt datastore recrypt --shallow {vm}'") :
 		N_("Ask the KMS administrator to restore or reactivate the keys, or move the VM to a new key: 'vmcrypt vm recrypt --shallow {vm}'"),
 	};
 
