@@ -52,6 +52,7 @@ struct hv_info {
 	char name[64];		/* the VM's own name; "" when it has none */
 	char id[37];		/* UUID; "" when it has none */
 	char version[32];	/* "7.2.22" */
+	bool active;		/* there is a process for it */
 	bool running;		/* its guest runs */
 	bool waiting;		/* waits for a migration to come in */
 	bool supports_parallel, supports_postcopy;
@@ -146,8 +147,9 @@ struct hypervisor {
 int qemu_open(struct hypervisor **h, const char *qmp, struct vmc_error *err);
 
 /*
- * The domain @domain (name or UUID) of libvirt's @uri (NULL: "qemu:///system"), by virsh(1). On the destination it does
- * not exist yet: libvirt brings its definition.
+ * The domain @domain (name or UUID) of libvirt's @uri (NULL: "qemu:///system"), by virsh(1). On the destination it need
+ * not exist: libvirt brings its definition, and probe() may say VMC_ENOENT. Whoever runs QEMU for libvirt must be able
+ * to use the folders given; both sides' must have the same path.
  */
 int libvirt_open(struct hypervisor **h, const char *domain, const char *uri, struct vmc_error *err);
 

@@ -7,6 +7,7 @@
 #include "../lib/util.h"
 #include "qemu_priv.h"
 
+#define NO_UUID		"00000000-0000-0000-0000-000000000000"
 #define CONNECT_MS	10000
 #define POSTCOPY_WITH_PARALLEL	11	/* the first major version that can do both at once */
 
@@ -166,11 +167,14 @@ static int probe(struct qemu *m, struct hv_info *info, struct vmc_error *err)
 	r = qemu_status(m, status, err);
 	if (r)
 		return r;
+	info->active = true;
 	info->running = !strcmp(status, "running");
 	info->waiting = !strcmp(status, "inmigrate");
 	r = ask_text(m, "query-name", "name", info->name, sizeof(info->name), err);
 	if (!r)
 		r = ask_text(m, "query-uuid", "UUID", info->id, sizeof(info->id), err);
+	if (!strcmp(info->id, NO_UUID))
+		info->id[0] = '\0';
 	if (!r)
 		r = ask_memory(m, &info->memory, err);
 	if (!r)

@@ -322,7 +322,7 @@ static void probes(void **state)
 
 	assert_ok(p->a.h->ops->probe(p->a.h, &info, &p->err), &p->err);
 	assert_string_equal(info.name, "moved");
-	assert_true(info.running);
+	assert_true(info.running && info.active);
 	assert_false(info.waiting);
 	assert_true(info.supports_parallel && info.supports_postcopy);
 	assert_int_equal(info.memory, MEMORY);
