@@ -248,6 +248,20 @@ called "vm set --unit sends" 'org.vmcrypt1.VM.SetAutostart bs true qemu@web1.ser
 both "vm set --autostart no" "VM 'web1' does not start with the host" vm set web1 --autostart no
 run vm set web1
 expect "vm set wants something to set" 1 '' "*nothing to set*Hint: *help vm set*"
+run vm set web1 'db-*' --migration-encryption required --live
+expect "vm set --migration-encryption" 6 '1 of 2 VMs set, 1 not*' "VM 'clash': *"
+called "vm set --migration-encryption sends" 'org.vmcrypt1.Manager.SetMigrationEncryption assa{sv} {web1 db-* } required {live true  }'
+run vm set --all --migration-encryption disabled
+called "vm set --all sends" 'org.vmcrypt1.Manager.SetMigrationEncryption assa{sv} {} disabled {}'
+run vm set --migration-encryption disabled
+expect "vm set: all VMs are never meant by saying nothing" 1 '' "*which VMs?*"
+run vm set web1 --migration-encryption sometimes
+expect "vm set: no such policy" 1 '' "*sometimes*"
+run vm set web1 --live --autostart no
+expect "vm set: --live is for the policy" 1 '' "*--live goes with --migration-encryption"
+run vm set web1 clash --autostart no
+expect "vm set: autostart of one VM at a time" 1 '' "*exactly one VM*"
+both "vm policies" "NAME *MIGRATION *ENCRYPTED*plain *disabled *no*" vm policies
 run vm set web1 --autostart no --unit x.service
 expect "vm set: a unit is for autostart" 1 '' "*--unit goes with --autostart yes"
 run vm register --all vm

@@ -12,6 +12,7 @@
 #include "audit_api.h"
 #include "alarm_api.h"
 #include "call.h"
+#include "guest.h"
 #include "event_api.h"
 #include "hints.h"
 #include "job_api.h"
@@ -159,6 +160,27 @@ static int run_recrypt_shallow(struct call *c, struct backend *b, struct vmc_err
 	     vmm_remove_provider(b->m, vms, c->n_list, with->remove_provider, c->progress, &o, err) :
 	     vmm_recrypt_shallow(b->m, vms, c->n_list, with->provider, c->progress, &o, err);
 	return rc ? rc : call_answer_json(c, o, err);
+}
+
+static int run_set_migration_encryption(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	struct vmm_policy_set set = {
+		.vms = (const char *const *)c->list, .n = c->n_list, .live = c->o.live, .guest = guest_look,
+	};
+	json_t *o = NULL;
+	int rc;
+
+	rc = migration_encryption_parse(c->s[0], &set.policy, err);
+	if (!rc)
+		rc = vmm_set_policy(b->m, &set, &o, err);
+	return rc ? rc : call_answer_json(c, o, err);
+}
+
+static int run_list_policies(struct call *c, struct backend *b, struct vmc_error *err)
+{
+	json_t *o = vmm_policies(b->m, err);
+
+	return o ? call_answer_json(c, o, err) : err->code;
 }
 
 /* ---- providers -------------------------------------------------------- */
@@ -369,6 +391,7 @@ static const struct option_spec register_vm_options[] = { OPTION(from_headers, '
 static const struct option_spec recrypt_options[] = {
 	OPTION(provider, 's'), OPTION(add_provider, 's'), OPTION(remove_provider, 's'), OPTIONS_END
 };
+static const struct option_spec set_policy_options[] = { OPTION(live, 'b'), OPTIONS_END };
 static const struct option_spec remove_key_options[] = {
 	OPTION(destroy, 'b'), OPTION(force, 'b'), OPTIONS_END
 };
@@ -388,6 +411,9 @@ static const struct method manager_methods[] = {
 	METHOD("Forecast", "read", POOL_ACT, "forecast", NULL, LOOK_NOT, run_forecast, 's'),
 	METHOD("RecryptShallow", "recrypt", POOL_COPY, "recrypt-shallow", recrypt_options, LOOK_ALL_VMS,
 	  run_recrypt_shallow, 's'),
+	METHOD("SetMigrationEncryption", "manage-encryption-policy", POOL_ACT, NULL, set_policy_options, LOOK_NOT,
+	  run_set_migration_encryption, 's'),
+	METHOD("ListMigrationPolicies", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_policies, 's'),
 	METHOD("ListProviders", "read-key-servers", POOL_READ, NULL, NULL, LOOK_NOT, run_list_providers, 's'),
 	METHOD("AddProvider", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS,
 	  run_add_provider, 'p'),
@@ -475,6 +501,9 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Forecast", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("RecryptShallow", SD_BUS_ARGS("as", vms, "a{sv}", options), JSON,
 				call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("SetMigrationEncryption", SD_BUS_ARGS("as", vms, "s", policy, "a{sv}", options), JSON,
+				call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ListMigrationPolicies", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListProviders", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AddProvider", SD_BUS_ARGS("s", kind, "s", name, "s", options),
 				SD_BUS_RESULT("o", object), call_dispatch, OPEN),

@@ -17,7 +17,7 @@ struct call_options {
 	const char *address, *fingerprint, *ca;
 	const char *fs, *mount, *autoopen;
 	uint64_t home_size, size, rate, after, since, limit;
-	bool from_headers, keep_source, destroy, force, insecure_no_tpm, remove_all, new_tpm;
+	bool from_headers, keep_source, destroy, force, insecure_no_tpm, remove_all, new_tpm, live;
 };
 
 struct option_spec {

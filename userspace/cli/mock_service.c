@@ -343,7 +343,10 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 							  "there is a VM 'taken' already");
 		return sd_bus_reply_method_return(m, "so", WEB1, BUS_ROOT "/vm/web1");
 	}
-	if (!strcmp(member, "UnlockVMs") || !strcmp(member, "RecryptShallow"))
+	if (!strcmp(member, "ListMigrationPolicies"))
+		return reply(m, "[{\"vm\":\"" WEB1 "\",\"name\":\"web1\",\"migration\":\"required\",\"encrypted\":true},"
+			     "{\"vm\":\"plain\",\"name\":\"plain\",\"migration\":\"disabled\",\"encrypted\":false}]");
+	if (!strcmp(member, "SetMigrationEncryption") || !strcmp(member, "UnlockVMs") || !strcmp(member, "RecryptShallow"))
 		return reply(m, "{\"results\":[{\"vm\":\"" WEB1 "\",\"name\":\"web1\",\"ok\":true},"
 			     "{\"vm\":\"" CLASH "\",\"name\":\"clash\",\"ok\":%s}],"
 			     "\"timing\":{\"kms_ms\":12,\"netlink_ms\":3}}",

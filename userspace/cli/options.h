@@ -54,6 +54,9 @@ enum opt_type {
 	  "let this provider open the VMs beside the one they have") \
 	X(REMOVE_PROVIDER, "remove-provider", TYPE_TEXT, "PROVIDER", \
 	  "of the two providers that open the VMs, take this one out") \
+	X(MIGRATION_ENCRYPTION, "migration-encryption", TYPE_CHOICE, "disabled|opportunistic|required", \
+	  "migrate it in clear, encrypted when both hosts can, or encrypted or not at all") \
+	X(LIVE, "live", TYPE_FLAG, "", "also if the VM is on: only what makes it stricter") \
 	X(AUTOSTART, "autostart", TYPE_CHOICE, "yes|no", \
 	  "power it on when the host starts, with no network if its keys are kept, or not") \
 	X(UNIT, "unit", TYPE_TEXT, "NAME.service", \

@@ -145,10 +145,16 @@ const struct verb verbs[] = {
 	{ "vm lock VM", O(NOW), 0, N_("take the keys of a VM from this host until it is unlocked"),
 	  N_("The VM is powered off first, or with --now suspended: its data is safe, and its guest waits. "
 	  "Nothing but 'vm unlock' ends that."), verb_vm_lock },
-	{ "vm set VM", O(AUTOSTART) | O(UNIT), 0, N_("change how a VM is treated on this host"),
+	{ "vm set [VM...]", O(AUTOSTART) | O(UNIT) | O(MIGRATION_ENCRYPTION) | O(LIVE) | O(ALL), 0,
+	  N_("change how a VM is treated on this host"),
 	  N_("--autostart yes powers it on when the host starts, and with --unit a systemd service is started "
-	  "then, which runs the VM on the open volumes. Domains of libvirt keep libvirt's own autostart."),
+	  "then, which runs the VM on the open volumes. Domains of libvirt keep libvirt's own autostart. "
+	  "--migration-encryption takes several VMs, patterns of names, or --all, also VMs that are not encrypted; "
+	  "they must be off. An encrypted VM is always 'required'."),
 	  verb_vm_set },
+	{ "vm policies", 0, 0, N_("show whether migrations of VMs are encrypted"),
+	  N_("VMs that are registered, and others for which something was set. All others are 'opportunistic'."),
+	  verb_vm_policies },
 	{ "vm recrypt [VM...]", O(SHALLOW) | O(DEEP) | O(ALL) | O(PROVIDER) | O(ADD_PROVIDER) |
 	  O(REMOVE_PROVIDER) | O(DISK), 0,
 	  N_("change keys: --shallow the key encryption key, --deep the data key too"),

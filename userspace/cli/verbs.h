@@ -90,6 +90,7 @@ int verb_vm_show(struct cli *c);
 int verb_vm_list(struct cli *c);
 int verb_vm_unlock(struct cli *c);
 int verb_vm_set(struct cli *c);
+int verb_vm_policies(struct cli *c);
 int verb_vm_lock(struct cli *c);
 int verb_vm_recrypt(struct cli *c);
 /* disk.c */

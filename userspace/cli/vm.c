@@ -177,7 +177,7 @@ int verb_vm_list(struct cli *c)
 	static const struct column cols[] = {
 		{ N_("NAME"), "name" }, { N_("ID"), "id" }, { N_("POWER"), "power" },
 		{ N_("STATE"), "shows_as|key_state" }, { N_("CAUSE"), "cause" }, { N_("PROVIDER"), "provider" },
-		{ N_("DISKS"), "disks" }, { N_("AUTOSTART"), "autostart" },
+		{ N_("DISKS"), "disks" }, { N_("AUTOSTART"), "autostart" }, { N_("MIGRATION"), "migration" },
 	};
 	json_t *list = NULL;
 	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListVMs", "");
@@ -353,23 +353,98 @@ static int set_autostart(struct cli *c, const char *path)
 	return 0;
 }
 
+/* Nobody can say whether these are on, or whether the name is right. */
+static void note_unknown(struct cli *c, const json_t *result)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "results"), i, one)
+		if (json_is_true(json_object_get(one, "ok")) && json_is_false(json_object_get(one, "known")))
+			out_say(c, "VM '%s' is not registered, and libvirt does not know it: noted under that name",
+				json_string_value(json_object_get(one, "name")) ?: "?");
+}
+
+static int set_migration(struct cli *c)
+{
+	sd_bus_message *m, *reply = NULL;
+	json_t *result = NULL;
+	int r;
+
+	r = many_check(c, &vms);
+	if (!r)
+		r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "SetMigrationEncryption");
+	if (r)
+		return r;
+	r = append_strings(m, c->operands, c->n_operands);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", cli_value(c, OPT_MIGRATION_ENCRYPTION));
+	options_begin(m, &r);
+	options_bool(m, &r, "live", args_has(&c->args, OPT_LIVE));
+	options_end(m, &r);
+	if (r < 0) {
+		sd_bus_message_unref(m);
+		return bus_fail(c, r, "put the arguments into a D-Bus message");
+	}
+	r = bus_call(c, m, &reply);
+	if (!r)
+		r = bus_reply_json(c, reply, &result);
+	if (!r)
+		r = results_show(c, result, false, N_("set"));
+	if (!r)
+		note_unknown(c, result);
+	sd_bus_message_unref(reply);
+	json_decref(result);
+	return r;
+}
+
+static int check_set(struct cli *c)
+{
+	bool autostart = args_has(&c->args, OPT_AUTOSTART), migration = args_has(&c->args, OPT_MIGRATION_ENCRYPTION);
+
+	if (args_has(&c->args, OPT_UNIT) && !autostart)
+		return vmc_fail(&c->err, VMC_EINVAL, "--unit goes with --autostart yes");
+	if (args_has(&c->args, OPT_LIVE) && !migration)
+		return vmc_fail(&c->err, VMC_EINVAL, "--live goes with --migration-encryption");
+	if (!autostart && !migration) {
+		vmc_fail(&c->err, VMC_EINVAL, "nothing to set");
+		vmc_hint(&c->err, "'vmcrypt help vm set' lists what can be set");
+		return VMC_EINVAL;
+	}
+	if (autostart && (migration || c->n_operands != 1 || args_has(&c->args, OPT_ALL)))
+		return vmc_fail(&c->err, VMC_EINVAL, "--autostart takes exactly one VM, and nothing else at once");
+	return 0;
+}
+
 int verb_vm_set(struct cli *c)
 {
 	VMC_CLEANUP(free_string) char *path = NULL;
 	int r;
 
-	if (args_has(&c->args, OPT_UNIT) && !args_has(&c->args, OPT_AUTOSTART))
-		return vmc_fail(&c->err, VMC_EINVAL, "--unit goes with --autostart yes");
-	if (!args_has(&c->args, OPT_AUTOSTART)) {
-		vmc_fail(&c->err, VMC_EINVAL, "nothing to set");
-		vmc_hint(&c->err, "'vmcrypt help vm set' lists what can be set");
-		return VMC_EINVAL;
-	}
+	r = check_set(c);
+	if (r || args_has(&c->args, OPT_MIGRATION_ENCRYPTION))
+		return r ? r : set_migration(c);
 	r = bus_vm_path(c, c->operands[0], &path);
-	if (!r && args_has(&c->args, OPT_AUTOSTART))
+	if (!r)
 		r = set_autostart(c, path);
 	if (!r)
 		out_done(c, "vm", c->operands[0]);
+	return r;
+}
+
+int verb_vm_policies(struct cli *c)
+{
+	static const struct column cols[] = {
+		{ N_("NAME"), "name" }, { N_("MIGRATION"), "migration" }, { N_("ENCRYPTED"), "encrypted" }, { N_("VM"), "vm" },
+	};
+	json_t *list = NULL;
+	int r = bus_json(c, &list, BUS_ROOT, IFACE_MANAGER, "ListMigrationPolicies", "");
+
+	if (!r && c->json)
+		out_json(list);
+	else if (!r)
+		r = render_list(stdout, list, cols, ARRAY_SIZE(cols), "no VM is registered, and nothing was set for others");
+	json_decref(list);
 	return r;
 }
 

@@ -419,6 +419,21 @@ int vmm_autostart_done(struct vmm *m, const char *vm, const struct vmc_error *fa
 	return 0;
 }
 
+/* The arguments come back. */
+int vmm_set_policy(struct vmm *m, const struct vmm_policy_set *s, json_t **out, struct vmc_error *err)
+{
+	(void)m, (void)err;
+	*out = json_pack("{s:[], s:i, s:s, s:b}", "results", "n", (int)s->n, "policy", migration_encryption_name(s->policy),
+			 "live", s->live);
+	return 0;
+}
+
+json_t *vmm_policies(struct vmm *m, struct vmc_error *err)
+{
+	(void)m, (void)err;
+	return json_array();
+}
+
 int vmm_disk_set_flags(struct vmm *m, const char *vm, const char *disk, const char *flags, struct vmc_error *err)
 {
 	(void)disk, (void)flags;

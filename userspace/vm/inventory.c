@@ -17,6 +17,7 @@ enum statement {
 	ST_VM_PUT, ST_VM_DEL, ST_VM_ALL,
 	ST_JOB_PUT, ST_JOB_GET, ST_JOB_DEL, ST_JOB_ALL,
 	ST_KEY_PUT, ST_KEY_DEL, ST_KEY_ALL,
+	ST_POLICY_PUT, ST_POLICY_DEL, ST_POLICY_ALL,
 	ST_EVENT_PUT, ST_EVENT_TRIM, ST_EVENT_ALL, ST_EVENT_SINCE,
 	ST_ALARM_PUT, ST_ALARM_FIND, ST_ALARM_RAISED, ST_ALARM_ALL, ST_ALARM_TRIM,
 	ST_COUNT
@@ -46,6 +47,10 @@ static const char *const sql[ST_COUNT] = {
 	[ST_KEY_PUT] = "INSERT INTO keys(id, provider, label, note, time) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_KEY_DEL] = "DELETE FROM keys WHERE id = ?1",
 	[ST_KEY_ALL] = "SELECT id, provider, label, note, time FROM keys ORDER BY rowid",
+	[ST_POLICY_PUT] = "INSERT INTO policies(vm, name, migration) VALUES(?1, ?2, ?3)"
+		" ON CONFLICT(vm) DO UPDATE SET name = ?2, migration = ?3",
+	[ST_POLICY_DEL] = "DELETE FROM policies WHERE vm = ?1",
+	[ST_POLICY_ALL] = "SELECT vm, name, migration FROM policies ORDER BY name, vm",
 	[ST_EVENT_PUT] = "INSERT INTO events(time, type, message_id, vm, text, details, vm_name)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[ST_EVENT_TRIM] = "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1",
@@ -103,6 +108,9 @@ static const char *const steps[INVENTORY_SCHEMA] = {
 	"ALTER TABLE vms ADD COLUMN fs TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE vms ADD COLUMN autoopen INTEGER NOT NULL DEFAULT 0;"
 	"PRAGMA user_version = 4;",
+
+	"CREATE TABLE policies(vm TEXT PRIMARY KEY, name TEXT NOT NULL, migration TEXT NOT NULL);"
+	"PRAGMA user_version = 5;",
 };
 
 struct inventory {
@@ -620,6 +628,59 @@ int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, stru
 		return r;
 	}
 	*keys = rows.items;
+	*n = rows.n;
+	return 0;
+}
+
+int inventory_policy_put(struct inventory *inv, const struct inv_policy *p, struct vmc_error *err)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	st = start(inv, ST_POLICY_PUT);
+	text(st, 1, p->vm);
+	text(st, 2, p->name);
+	text(st, 3, migration_encryption_name(p->migration));
+	r = write_one(inv, st, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
+int inventory_policy_del(struct inventory *inv, const char *vm, struct vmc_error *err)
+{
+	return delete_by_id(inv, ST_POLICY_DEL, vm, err);
+}
+
+/* What is not understood is as strict as can be. */
+static int policy_row(sqlite3_stmt *st, void *data)
+{
+	struct inv_policy *p = rows_add(data);
+	char word[16];
+
+	if (!p)
+		return VMC_ENOMEM;
+	column(st, 0, p->vm, sizeof(p->vm));
+	column(st, 1, p->name, sizeof(p->name));
+	column(st, 2, word, sizeof(word));
+	if (migration_encryption_parse(word, &p->migration, NULL))
+		p->migration = MIGRATION_REQUIRED;
+	return 0;
+}
+
+int inventory_policies(struct inventory *inv, struct inv_policy **list, size_t *n, struct vmc_error *err)
+{
+	struct rows rows = { NULL, 0, sizeof(struct inv_policy) };
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, ST_POLICY_ALL), policy_row, &rows, err);
+	pthread_mutex_unlock(&inv->lock);
+	if (r) {
+		free(rows.items);
+		return r;
+	}
+	*list = rows.items;
 	*n = rows.n;
 	return 0;
 }

@@ -15,8 +15,9 @@
 #include "../kernel/client.h"
 #include "../lib/error.h"
 #include "../lib/util.h"
+#include "policy.h"
 
-#define INVENTORY_SCHEMA	4
+#define INVENTORY_SCHEMA	5
 #define INVENTORY_EVENTS_MAX	10000	/* the oldest go first */
 #define INVENTORY_ALARMS_MAX	1000	/* cleared ones that are kept */
 #define INVENTORY_UNIT_MAX	255
@@ -64,6 +65,13 @@ struct inv_key {
 	int64_t time;
 };
 
+/* Of a VM that is not registered; one that is has "required" in its bundle. */
+struct inv_policy {
+	char vm[64];			/* UUID, or the name where no UUID is known */
+	char name[64];
+	enum migration_encryption migration;
+};
+
 struct inv_alarm {
 	int64_t id;			/* 0: not in the inventory yet */
 	char type[32], kind[16];	/* kind of entity: "vm", "datastore", "provider", "host" */
@@ -99,6 +107,10 @@ void inventory_jobs_free(struct inv_job *jobs, size_t n);
 int inventory_key_put(struct inventory *inv, const struct inv_key *key, struct vmc_error *err);
 int inventory_key_del(struct inventory *inv, const char *id, struct vmc_error *err);
 int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, struct vmc_error *err);
+
+int inventory_policy_put(struct inventory *inv, const struct inv_policy *p, struct vmc_error *err);
+int inventory_policy_del(struct inventory *inv, const char *vm, struct vmc_error *err);	/* none: fine */
+int inventory_policies(struct inventory *inv, struct inv_policy **list, size_t *n, struct vmc_error *err); /* free() */
 
 /* @a->id 0: a new one, which gets its id. At most one of a type and entity is not cleared. */
 int inventory_alarm_put(struct inventory *inv, struct inv_alarm *a, struct vmc_error *err);

@@ -323,6 +323,31 @@ static void test_migration(void **state)
 	again(f);
 }
 
+static void test_policies(void **state)
+{
+	struct inv_policy a = { "id-1", "web", MIGRATION_REQUIRED }, b = { "db", "db", MIGRATION_DISABLED }, *list;
+	struct fixture *f = *state;
+	size_t n;
+
+	assert_ok(inventory_policy_put(f->inv, &a, &err), &err);
+	assert_ok(inventory_policy_put(f->inv, &b, &err), &err);
+	b.migration = MIGRATION_OPPORTUNISTIC;
+	assert_ok(inventory_policy_put(f->inv, &b, &err), &err);
+	again(f);
+	assert_ok(inventory_policies(f->inv, &list, &n, &err), &err);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[0].vm, "db");
+	assert_int_equal(list[0].migration, MIGRATION_OPPORTUNISTIC);
+	assert_string_equal(list[1].name, "web");
+	assert_int_equal(list[1].migration, MIGRATION_REQUIRED);
+	free(list);
+	assert_ok(inventory_policy_del(f->inv, "db", &err), &err);
+	assert_ok(inventory_policy_del(f->inv, "db", &err), &err);
+	assert_ok(inventory_policies(f->inv, &list, &n, &err), &err);
+	assert_int_equal(n, 1);
+	free(list);
+}
+
 static void *writer(void *data)
 {
 	struct inv_event e = { "t", "m", NULL, NULL, "text", NULL };
@@ -379,7 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		t(test_vms), t(test_transaction), t(test_jobs), t(test_keys), t(test_events), t(test_threads),
-		t(test_newer_schema), t(test_events_since), t(test_alarms), t(test_migration),
+		t(test_newer_schema), t(test_events_since), t(test_alarms), t(test_migration), t(test_policies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

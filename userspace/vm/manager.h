@@ -22,6 +22,7 @@
 #include "../lib/error.h"
 #include "../lib/progress.h"
 #include "cause.h"
+#include "policy.h"
 
 struct vmm;
 
@@ -69,6 +70,7 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_KEY_REMOVED	"key-removed"
 #define VMM_EV_KEY_ORPHANED	"key-orphaned"
 #define VMM_EV_VM_NOT_STARTED	"vm-not-started"
+#define VMM_EV_POLICY_CHANGED	"migration-policy-changed"
 #define VMM_EV_JOB_PENDING	"job-pending"
 #define VMM_EV_JOB_FAILED	"job-failed"
 
@@ -144,6 +146,39 @@ int vmm_lock(struct vmm *m, const char *vm, bool now, struct progress *p, struct
  */
 json_t *vmm_show(struct vmm *m, const char *vm, struct vmc_error *err);
 json_t *vmm_list(struct vmm *m, struct vmc_error *err);
+
+/*
+ * The policies of migrations. A registered VM is encrypted: "required", and nothing else can be set. What is set for
+ * other VMs is kept here by their UUID, or by their name where that is not known, and goes back to the default when
+ * that is set. A VM that is unregistered stays "required" until that is changed.
+ */
+struct vmm_guest {
+	bool known;			/* whoever runs VMs knows it */
+	bool on;
+	char id[VMC_UUID_STR];		/* "" unknown */
+	char name[64];
+};
+/* What is known of a VM that is not registered. An error: it cannot be learnt. */
+typedef int (*vmm_guest_fn)(const char *vm, struct vmm_guest *g, struct vmc_error *err);
+
+struct vmm_policy_set {
+	/*
+	 * UUIDs, names, or patterns of names as of glob(7), which mean VMs that are registered or have a policy; n 0: all
+	 * of these.
+	 */
+	const char *const *vms;
+	size_t n;
+	enum migration_encryption policy;
+	bool live;			/* also when it is on, if that makes it stricter */
+	vmm_guest_fn guest;
+};
+/* Succeeds when each was tried; *@out: {results:[{vm, name, ok, known, was, error?, hint?, code?}]}. */
+int vmm_set_policy(struct vmm *m, const struct vmm_policy_set *s, json_t **out, struct vmc_error *err);
+/* Of the VM with the UUID @id or else the name @name (each may be ""); *@encrypted: it is registered. */
+int vmm_get_policy(struct vmm *m, const char *id, const char *name, enum migration_encryption *policy,
+		   bool *encrypted, struct vmc_error *err);
+/* [{vm, name, migration, encrypted}]: of registered VMs and of those for which one was set. */
+json_t *vmm_policies(struct vmm *m, struct vmc_error *err);
 
 struct vmm_disk {
 	const char *name;		/* volume name */

@@ -155,6 +155,26 @@ int vmm_register(struct vmm *m, const char *path, bool from_headers, char id[VMC
 	       register_from_bundle(m, real, NULL, id, err);
 }
 
+/* What was encrypted goes nowhere in clear until somebody wants so. */
+static int forget_row(struct vmm *m, const struct vm *vm, struct vmc_error *err)
+{
+	struct inv_policy p = { .migration = MIGRATION_REQUIRED };
+	int r;
+
+	memcpy(p.vm, vm->id, sizeof(vm->id));
+	snprintf(p.name, sizeof(p.name), "%s", vm->row.name);
+	r = inventory_begin(m->inv, err);
+	if (r)
+		return r;
+	r = inventory_policy_put(m->inv, &p, err);
+	if (!r)
+		r = inventory_vm_del(m->inv, vm->id, err);
+	if (!r)
+		return inventory_commit(m->inv, err);
+	inventory_rollback(m->inv);
+	return r;
+}
+
 static int unregister(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	size_t i;
@@ -166,7 +186,7 @@ static int unregister(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	if (r)
 		return r;
 	vmk_vm_del(m->k, &vm->uuid, true, NULL);
-	return inventory_vm_del(m->inv, vm->id, err);
+	return forget_row(m, vm, err);
 }
 
 int vmm_unregister(struct vmm *m, const char *ref, struct vmc_error *err)
