@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../keys/lapse.h"
 #include "../lib/events.h"
 #include "../lib/log.h"
 #include "../lib/message.h"
@@ -260,6 +261,8 @@ void event_from_kernel(struct api *a, const struct vmk_event *e)
 	switch (e->type) {
 	case VMK_EV_KEK_DEL:
 		json_object_set_new(d, "key", json_string(e->kek_id));
+		if (e->reason == VMCRYPT_REASON_LEASE)
+			lapse_note(e->kek_id);
 		event_tell(a, "kernel-kek-gone", VMC_MSG_KERNEL_KEK_GONE, NULL, d,
 			   "key '%s' left the kernel's cache: %s", e->kek_id, reason);
 		model_stale(a->model, NULL);	/* any VM may have used it */

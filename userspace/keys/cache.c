@@ -11,6 +11,7 @@
 #include "../audit/audit.h"
 
 #include "fetch.h"
+#include "lapse.h"
 
 #define CHUNK	256	/* keys in the secure heap at a time */
 
@@ -309,6 +310,12 @@ int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, si
 		refuse_all(missing, n_missing);
 	else
 		fetch_sorted(k, ps, missing, n_missing);
+	for (size_t i = 0; i < n_missing; i++) {
+		if (missing[i]->code)
+			lapse_explain(missing[i]->id, &missing[i]->err);
+		else
+			lapse_forget(missing[i]->id);
+	}
 	copy_results(needs, n, missing, n_missing);
 	free(missing);
 	for (size_t i = 0; i < n; i++) {

@@ -13,6 +13,7 @@
 #include "../lib/log.h"
 #include "../lib/util.h"
 #include "cache.h"
+#include "lapse.h"
 #include "tpm/store.h"
 #include "tpm/tpm.h"
 
@@ -240,6 +241,27 @@ static int restore_one(const char *id, const uint8_t *material, uint32_t lease, 
 	return 0;
 }
 
+/* Under the lock. Those whose lease has ended are not in the store any more after that. */
+static int restore_all(struct persist *p, struct restore *r, struct vmc_error *err)
+{
+	size_t n = 0, ended = 0;
+	char **ids = NULL;
+	int rc = store_ids(p->store, &ids, &n, err);
+
+	if (!rc)
+		rc = store_each(p->store, restore_one, r, err);
+	for (size_t i = 0; !rc && i < n; i++) {
+		if (store_has(p->store, ids[i]))
+			continue;
+		lapse_note(ids[i]);
+		ended++;
+	}
+	if (ended)
+		log_info("key persistence: %zu keys are not restored, since their lease has ended", ended);
+	ids_free(ids, n);
+	return rc;
+}
+
 size_t persist_restore(struct persist *p, struct vmk *k)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
@@ -252,7 +274,7 @@ size_t persist_restore(struct persist *p, struct vmk *k)
 		if (!rc && !store_is_enabled(p->store))
 			store_shut(p->store);
 		else if (!rc && k)
-			rc = store_each(p->store, restore_one, &r, &err);
+			rc = restore_all(p, &r, &err);
 		tell(p, rc && rc != VMC_ENOENT ? &err : NULL);
 	}
 	pthread_mutex_unlock(&p->lock);

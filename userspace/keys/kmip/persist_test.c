@@ -235,6 +235,7 @@ static void fetched_keys_are_stored(void **state)
 /* The kernel counts while the host is up; over reboots the TPM does. */
 static void a_lease_goes_on(void **state)
 {
+	struct kek_need n = { .id = "kms/1" };
 	struct vmk_kek kek;
 	ESYS_CONTEXT *e;
 	TPMS_TIME_INFO *now = NULL;
@@ -261,6 +262,10 @@ static void a_lease_goes_on(void **state)
 	swtpm_close(&e);
 	assert_int_equal(reboot_host(), 1);
 	assert_code(vmk_kek_get(w.k, "kms/1", &kek, &w.err), VMC_ENOKEY, &w.err);
+	/* whoever needs it is told so, for as long as it cannot be fetched */
+	fixture_kill(&w.f, 0);
+	assert_int_not_equal(cache_ensure(w.k, w.f.ps, &n, 1, &w.err), 0);
+	assert_contains(n.err.text, "the lease of key 'kms/1' on this host has ended");
 }
 
 static void a_removed_key_stays_away(void **state)
