@@ -2,11 +2,14 @@
 /* A software TPM of its own for each test, see swtpm.h. */
 #include "swtpm.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,10 +17,12 @@
 #include <tss2/tss2_tctildr.h>
 #include <unistd.h>
 
+#include "../lib/util.h"
 #include "testing.h"
 
 #define NONE		ESYS_TR_NONE
 #define STOP_MS		10000
+#define START_MS	30000
 #define ok_tpm(call) \
 	do { \
 		TSS2_RC rc_ = (call); \
@@ -25,46 +30,56 @@
 			fail_msg("%s: %s", #call, Tss2_RC_Decode(rc_)); \
 	} while (0)
 
-static pid_t read_pid(const char *path)
+static int open_pid(pid_t pid)
 {
-	FILE *f = fopen(path, "re");
-	char text[32] = "";
-	long pid;
-
-	if (f && !fgets(text, sizeof(text), f))
-		text[0] = '\0';
-	pid = strtol(text, NULL, 10);
-	if (pid <= 0)
-		fail_msg("swtpm left no pid in '%s'", path);
-	if (f)
-		fclose(f);
-	return (pid_t)pid;
+	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* With --daemon it returns when its sockets are there. */
-static void run(const struct swtpm *s, const char *pid_file)
+/* In the child. It ends when the test does, however that ends. */
+static void run(const struct swtpm *s, const char *pid_file, pid_t parent)
 {
-	char state[160], server[200], ctrl[200], pid[200];
-	pid_t child;
-	int status = -1;
+	char state[160], server[200], ctrl[200], pid[240], log[160];
+	int fd;
 
 	snprintf(state, sizeof(state), "dir=%s", s->dir);
 	snprintf(server, sizeof(server), "type=unixio,path=%s", s->socket);
 	snprintf(ctrl, sizeof(ctrl), "type=unixio,path=%s.ctrl", s->socket);
 	snprintf(pid, sizeof(pid), "file=%s", pid_file);
-	child = fork();
-	if (!child) {
-		execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl",
-		       ctrl, "--pid", pid, "--flags", "not-need-init,startup-clear", "--daemon", (char *)NULL);
-		_exit(127);
+	snprintf(log, sizeof(log), "%s/log", s->dir);
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+		_exit(126);
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent)
+		_exit(126);
+	execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl, "--pid",
+	       pid, "--flags", "not-need-init,startup-clear", (char *)NULL);
+	_exit(127);
+}
+
+/* Its sockets are there when its pid file is written; @inotify hears of that. */
+static void await_start(const struct swtpm *s, int inotify, const char *pid_file)
+{
+	struct pollfd p[2] = { { .fd = inotify, .events = POLLIN }, { .fd = open_pid(s->pid), .events = POLLIN } };
+	uint64_t until = vmc_now_ms() + START_MS, now;
+	char events[4096];
+	struct stat st;
+
+	while (stat(pid_file, &st) || !st.st_size) {
+		now = vmc_now_ms();
+		if (now >= until || poll(p, p[1].fd >= 0 ? 2 : 1, (int)(until - now)) <= 0 || p[1].revents)
+			fail_msg("swtpm does not start in '%s'; is the package swtpm installed?", s->dir);
+		if (p[0].revents && read(inotify, events, sizeof(events)) < 0)
+			fail_msg("cannot hear of files in '%s'", s->dir);
 	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		fail_msg("swtpm does not start (status %d); is the package swtpm installed?", status);
+	if (p[1].fd >= 0)
+		close(p[1].fd);
 }
 
 void swtpm_start(struct swtpm *s, const char *dir, const char *name)
 {
+	pid_t parent = getpid();
 	char path[200];
+	int inotify;
 
 	setenv("TSS2_LOG", "all+NONE", 0);	/* what is refused is what is tested */
 	snprintf(s->dir, sizeof(s->dir), "%s/%s", dir, name);
@@ -76,18 +91,28 @@ void swtpm_start(struct swtpm *s, const char *dir, const char *name)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/pid", s->dir);
 	unlink(path);
-	run(s, path);
-	s->pid = read_pid(path);
+	inotify = inotify_init1(IN_CLOEXEC);
+	if (inotify < 0 || inotify_add_watch(inotify, s->dir, IN_CLOSE_WRITE) < 0)
+		fail_msg("cannot hear of files in '%s'", s->dir);
+	fflush(NULL);
+	s->pid = fork();
+	if (!s->pid)
+		run(s, path, parent);
+	if (s->pid < 0)
+		fail_msg("cannot fork");
+	await_start(s, inotify, path);
+	close(inotify);
 }
 
 static void end_process(pid_t pid)
 {
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int fd = open_pid(pid);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	kill(pid, SIGTERM);
 	if (fd >= 0 && poll(&p, 1, STOP_MS) != 1)
 		kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 	if (fd >= 0)
 		close(fd);
 }

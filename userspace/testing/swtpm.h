@@ -14,7 +14,7 @@ struct swtpm {
 	pid_t pid;		/* 0: does not run */
 };
 
-/* Use or make the TPM in @dir/@name, and switch it on. Fails the test when that does not work. */
+/* Use or make the TPM in @dir/@name, and switch it on; it ends with the test. Fails the test when that does not work. */
 void swtpm_start(struct swtpm *s, const char *dir, const char *name);
 /* @orderly: TPM2_Shutdown first, as a host that goes down in order; else a power cut. */
 void swtpm_stop(struct swtpm *s, int orderly);
