@@ -189,13 +189,20 @@ static int volume_from_token(const struct vm *vm, const char *path, const struct
 	return bundle_relative(vm->bundle, path, v->path, err);
 }
 
-/* That the key opens it, before the bundle says that it is a disk of this VM. */
-static int try_key(struct vmm *m, struct vm *vm, const struct bundle_volume *v, struct vmc_error *err)
+/* That the key opens it, or its second one, before the bundle says that it is a disk of this VM. */
+static int try_key(struct vmm *m, struct vm *vm, struct bundle_volume *v, struct vmc_error *err)
 {
 	struct vmk_load l;
 	int r;
 
 	r = keys_ensure_volume(m, v, err);
+	if (r && wrap_is_double(v)) {
+		wrap_swap(v);
+		if (keys_ensure_volume(m, v, NULL))
+			wrap_swap(v);
+		else
+			r = 0;
+	}
 	if (!r)
 		r = volume_load(m->k, &vm->uuid, v, &l, err);
 	if (!r)

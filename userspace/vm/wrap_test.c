@@ -116,6 +116,22 @@ static void test_either_opens(void **state)
 	assert_opens(w, id);
 }
 
+static void test_either_attaches(void **state)
+{
+	struct world *w = *state;
+	char id[VMC_UUID_STR], path[PATH_MAX];
+
+	make_double(w, id);
+	snprintf(path, sizeof(path), "%s/a-root.img", w->dir);
+	assert_ok(vmm_disk_detach(w->m, id, "root", &err), &err);
+	reboot_with(w, false, true);
+	assert_ok(vmm_disk_attach(w->m, id, path, &err), &err);
+	assert_keys(w, 0, "kms/", "kms2/");
+	assert_opens(w, id);
+	reboot_with(w, true, false);
+	assert_opens(w, id);
+}
+
 static void test_first_is_asked_first(void **state)
 {
 	struct world *w = *state;
@@ -397,7 +413,7 @@ static void test_keys_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		t(test_either_opens), t(test_first_is_asked_first), t(test_unlock_many),
+		t(test_either_opens), t(test_either_attaches), t(test_first_is_asked_first), t(test_unlock_many),
 		t(test_first_key_is_gone), t(test_disk_alone), t(test_bundle_is_lost),
 		t(test_altered_second_key), t(test_versions), t(test_rotate_both),
 		t(test_add_again_and_move), t(test_remove), t(test_remove_needs_the_other),
