@@ -75,10 +75,13 @@ static void open_datastores(struct boot *b)
 static void start_vms(struct boot *b)
 {
 	struct backend *backend = b->api->backend;
+	struct vmc_error err = VMC_ERROR_INIT;
 	json_t *out = NULL;
 
-	if (vmm_autostart(backend->m, b->ask, &b->progress, &out, &b->err))
+	if (vmm_autostart(backend->m, b->ask, &b->progress, &out, &err)) {
+		b->err = err;
 		return;
+	}
 	b->results = json_incref(json_object_get(out, "results"));
 	json_decref(out);
 	if (!json_array_size(b->results))

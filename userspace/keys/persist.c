@@ -14,6 +14,7 @@
 #include "../lib/util.h"
 #include "cache.h"
 #include "lapse.h"
+#include "tpm/srk.h"
 #include "tpm/store.h"
 #include "tpm/tpm.h"
 
@@ -454,6 +455,14 @@ static int reseal(struct persist *p, struct vmk *k, const char *recovery_key, bo
 {
 	int rc;
 
+	if (!store_there(p->store) && new_tpm) {	/* else "enable" would refuse it for ever */
+		rc = srk_unpin(&p->cfg, err);
+		if (rc)
+			return rc;
+		vmc_fail(err, VMC_ESTATE, "the TPM that is there is this host's from now on; key persistence is not enabled, so there is nothing to seal anew");
+		vmc_hint(err, "vmcrypt host persistence enable");
+		return VMC_ESTATE;
+	}
 	if (!store_there(p->store)) {
 		rc = vmc_fail(err, VMC_ESTATE, "key persistence is not enabled on this host");
 		vmc_hint(err, "vmcrypt host persistence enable");

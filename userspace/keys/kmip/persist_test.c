@@ -305,6 +305,22 @@ static void disabled_leaves_nothing(void **state)
 	assert_int_equal(reboot_host(), 0);
 }
 
+/* A host whose TPM was replaced while nothing was stored. */
+static void another_tpm_with_nothing_stored(void **state)
+{
+	json_t *out = NULL;
+
+	(void)state;
+	enable(0);
+	assert_ok(persist_disable(w.p, true, &w.err), &w.err);
+	swtpm_clear(&w.tpm);
+	assert_code(persist_enable(w.p, w.k, &out, &w.err), VMC_ETPMCLEARED, &w.err);
+	assert_contains(w.err.hint, "reseal --new-tpm");
+	assert_code(persist_reseal(w.p, w.k, NULL, true, &out, &w.err), VMC_ESTATE, &w.err);
+	assert_contains(w.err.hint, "persistence enable");
+	enable(0);
+}
+
 static void disabled_keeps_and_enabled_restores(void **state)
 {
 	(void)state;
@@ -451,6 +467,7 @@ int main(void)
 		TEST(a_removed_key_stays_away),
 		TEST(no_tpm),
 		TEST(disabled_leaves_nothing),
+		TEST(another_tpm_with_nothing_stored),
 		TEST(disabled_keeps_and_enabled_restores),
 		TEST(a_changed_pcr_and_reseal),
 		TEST(reseal_with_the_server_gone),
