@@ -75,6 +75,8 @@ says "because it is not backed up" 'Hint: vmcrypt provider export site --out'
 on a "the list nags" 0 vmcrypt provider list
 says "with its state" 'site +native +yes +Not backed up'
 says "and what to type" 'Warning: .*provider export site --out'
+on a "so does the status" 0 vmcrypt status
+says "by name" "Key provider 'site' is not backed up"
 on a "it is backed up" 0 sh -c 'echo "correct horse battery" >/srv/vms/pass &&
 	vmcrypt provider export site --out /srv/vms/site.p12 --password-file /srv/vms/pass'
 on a "others can read the backup's kind" 0 openssl pkcs12 -info -noout -in /srv/vms/site.p12 -passin file:/srv/vms/pass
@@ -103,6 +105,9 @@ status "its disk starts in host b" 0 "$lab" up b "${options[@]}" || bail "no sec
 on b "vmcryptd starts there" 0 "$here/daemon.sh"
 on b "the stolen disk opens nothing" '[1-9]*' vmcrypt vm power-on web
 says "because of the TPM" 'TPM'
+on b "which is the cause that the VM shows" 0 sh -c 'vmcrypt --json vm show web | jq -e ".cause == \"host-tpm\""'
+on b "with a remedy that fits" 0 vmcrypt vm show web
+says "the backup" 'provider import FILE --new-tpm'
 on b "a wrong password opens nothing" 7 sh -c 'echo "not this one" | vmcrypt provider import /srv/vms/site.p12 --password-fd 0'
 on b "another TPM is not taken unnoticed" '[1-9]*' vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass
 on b "the backup opens it when one says so" 0 vmcrypt provider import /srv/vms/site.p12 --password-file /srv/vms/pass --new-tpm
