@@ -161,6 +161,47 @@ hook_failed()
 check "a hook that fails is told" wait_for 30 hook_failed
 rm -rf /etc/vmcrypt/hooks
 
+# ---- a VM that starts with the host ---------------------------------------------------
+
+make_vm()
+{
+	echo "correct horse battery" >/root/password &&
+		vmcrypt provider add native here --insecure-no-tpm --default &&
+		vmcrypt provider export here --out /root/here.p12 --password-file /root/password &&
+		mkdir -p /srv/vms/auto && vmcrypt vm create auto --dir /srv/vms/auto
+}
+
+# The inventory knows of another start of the host, so that this one is new to it.
+next_start()
+{
+	systemctl stop vmcryptd.service &&
+		/usr/bin/python3 -c 'import sqlite3
+db = sqlite3.connect("/var/lib/vmcrypt/inventory.db")
+db.execute("UPDATE vms SET boot = ?", ("00000000-0000-4000-8000-000000000000",))
+db.commit()' && systemctl start vmcryptd.service
+}
+
+printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "vmcrypt vm show auto | grep -q Mount:"\n' \
+	>/etc/systemd/system/runs-auto.service
+systemctl daemon-reload
+check "a VM is made" make_vm
+check "it is to start with the host, and its unit with it" vmcrypt vm set auto --autostart yes --unit runs-auto.service
+check "a restart is no start of the host" systemctl restart vmcryptd.service
+check "the host starts" next_start
+check "the unit is started when the volumes are open" wait_for 60 is active systemctl is-active runs-auto.service
+check "the VM powers off" vmcrypt vm power-off auto
+check "and stays off" systemctl restart vmcryptd.service
+check "as long as the host runs" grep -q 'Power: *off' <(vmcrypt vm show auto)
+check "its unit is to be one that is not there" vmcrypt vm set auto --autostart yes --unit not-there.service
+check "the host starts once more" next_start
+not_started()
+{
+	vmcrypt alarm list --json | grep -q "unit 'not-there.service' did not start"
+}
+check "an alarm tells of the unit" wait_for 60 not_started
+check "the VM powers off again" vmcrypt vm power-off auto
+check "and goes" vmcrypt vm unregister auto
+
 # ---- what the walls keep out ----------------------------------------------------------
 
 pid=$(systemctl show -P MainPID vmcryptd.service)
