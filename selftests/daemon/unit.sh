@@ -165,9 +165,9 @@ rm -rf /etc/vmcrypt/hooks
 
 make_vm()
 {
-	echo "correct horse battery" >/root/password &&
-		vmcrypt provider add native here --insecure-no-tpm --default &&
-		vmcrypt provider export here --out /root/here.p12 --password-file /root/password &&
+	echo "correct horse battery" >/srv/vms/password &&
+		vmcrypt provider add native site --insecure-no-tpm --default &&
+		vmcrypt provider export site --out /srv/vms/site.p12 --password-file /srv/vms/password &&
 		mkdir -p /srv/vms/auto && vmcrypt vm create auto --dir /srv/vms/auto
 }
 
