@@ -75,6 +75,7 @@ struct method {
 	/* 's' text, 'i' the VM's id and object, 'o' its object, 'p' the provider's object (s[1]); 0 nothing */
 	char answer;
 	void (*note)(struct call *c);	/* in the loop, when the call comes in; may be NULL */
+	bool ends_at_stop;		/* in POOL_COPY, but cannot go on at the next start: it ends when vmcryptd does */
 	bool fetches;			/* keys the VM lacks: for callers who may register VMs only, see gate.h */
 };
 

@@ -53,6 +53,7 @@ static int level_of(const struct vmm_event *e)
 	static const char *const bad[] = {
 		VMM_EV_VM_LOCKED, VMM_EV_BUNDLE_ALTERED, VMM_EV_KEY_ORPHANED, VMM_EV_JOB_FAILED,
 		VMM_EV_DISK_KEY_MISSING, VMM_EV_ALARM_RAISED, VMM_EV_VM_NOT_STARTED,
+		VMM_EV_VM_MIGRATED_CLEAR, VMM_EV_MIGRATION_REFUSED, VMM_EV_MIGRATION_FAILED,
 		"channel-broken", "module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
 	};
 	const char *reason = member(e->details, "reason", NULL);

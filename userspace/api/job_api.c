@@ -250,7 +250,7 @@ bool bus_jobs_have_copies(const struct jobs *jobs)
 void bus_jobs_cancel_short(struct jobs *jobs)
 {
 	for (struct job *j = jobs->first; j; j = j->next)
-		if (j->call->method->pool != POOL_COPY)
+		if (j->call->method->pool != POOL_COPY || j->call->method->ends_at_stop)
 			atomic_store(&j->progress.cancel, true);
 }
 

@@ -17,6 +17,7 @@
 #include "hints.h"
 #include "job_api.h"
 #include "metrics_api.h"
+#include "migrate_api.h"
 #include "model.h"
 #include "peer_api.h"
 #include "provider_api.h"
@@ -437,6 +438,8 @@ static const struct method manager_methods[] = {
 	METHOD("ListEvents", "read", POOL_READ, NULL, list_events_options, LOOK_NOT, run_list_events, 's'),
 	METHOD("ListAlarms", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_alarms, 's'),
 	METHOD("AcknowledgeAlarm", "acknowledge-alarm", POOL_ACT, NULL, NULL, LOOK_NOT, run_acknowledge_alarm, 0),
+	METHOD("Migrate", "migrate", POOL_COPY, "migrate", migrate_options, LOOK_ALL_VMS, run_migrate, 's',
+	  .ends_at_stop = true),
 	METHOD("ListPeers", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_list_peers, 's'),
 	METHOD("ShowPeer", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_show_peer, 's'),
 	METHOD("AddPeer", "register-host", POOL_ACT, NULL, add_peer_options, LOOK_NOT, run_add_peer, 0),
@@ -523,6 +526,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("u", limit, "a{sv}", options), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListAlarms", SD_BUS_ARGS("b", history), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AcknowledgeAlarm", SD_BUS_ARGS("s", id), NONE, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Migrate", SD_BUS_ARGS("s", vm, "s", to, "a{sv}", options), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ListPeers", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("ShowPeer", SD_BUS_ARGS("s", name), JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("AddPeer", SD_BUS_ARGS("s", name, "a{sv}", options), NONE, call_dispatch, OPEN),

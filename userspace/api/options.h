@@ -14,10 +14,11 @@
 struct call_options {
 	const char *uuid, *provider, *path, *format, *dm_flags, *key_id, *vm, *type;
 	const char *key, *actor, *anchor, *add_provider, *remove_provider;
-	const char *address, *fingerprint, *ca;
+	const char *address, *fingerprint, *ca, *qmp, *to_qmp;
 	const char *fs, *mount, *autoopen;
-	uint64_t home_size, size, rate, after, since, limit;
+	uint64_t home_size, size, rate, after, since, limit, parallel;
 	bool from_headers, keep_source, destroy, force, insecure_no_tpm, remove_all, new_tpm, live;
+	bool postcopy, copy_storage, dry_run;
 };
 
 struct option_spec {

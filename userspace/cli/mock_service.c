@@ -403,6 +403,16 @@ static int manager(struct service *s, sd_bus_message *m, const char *member)
 		s->left_job = false;
 		return sd_bus_reply_method_return(m, "");
 	}
+	if (!strcmp(member, "Migrate")) {
+		sd_bus_message_read(m, "s", &first);
+		return s->empty ? sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.NotAuthentic",
+				"connection 1 to the other host broke: not authentic\nHint: see the network") :
+			reply(m, "{\"name\":\"%s\",\"to\":\"hostb\",\"dry_run\":%s,\"encrypted\":%s,\"why\":\"no module\",\"group\":"
+			      "\"X25519\",\"bytes\":1048576,\"disk_bytes\":0,\"connections\":5,\"total_ms\":900,"
+			      "\"downtime_ms\":30,\"keys\":[{\"volume\":\"home\",\"from\":\"provider\"},{\"volume\":\"root\","
+			      "\"from\":\"sealed\",\"why\":\"no provider\"}],\"warnings\":[\"a warning\"]}", first,
+			      !strcmp(first, "web1") ? "false" : "true", !strcmp(first, "web1") ? "true" : "false");
+	}
 	if (!strcmp(member, "ListPeers"))
 		return reply(m, "%s", s->empty ? "[]" : peers);
 	if (!strcmp(member, "ShowPeer"))

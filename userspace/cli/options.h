@@ -117,6 +117,17 @@ enum opt_type {
 	X(FILE, "file", TYPE_PATH, "FILE", "an exported log, instead of this host's") \
 	X(ADDRESS, "address", TYPE_TEXT, "HOST[:PORT]", \
 	  "where the other host's vmcryptd listens; port 5698 unless given") \
+	X(TO, "to", TYPE_TEXT, "PEER", "the host to migrate to, as 'peer list' has it") \
+	X(PARALLEL, "parallel", TYPE_COUNT, "N", \
+	  "move the memory over N connections beside the main one, 64 at most") \
+	X(POSTCOPY, "postcopy", TYPE_FLAG, "", \
+	  "let the VM go on there before all of its memory has come") \
+	X(COPY_STORAGE, "copy-storage", TYPE_FLAG, "", \
+	  "copy what is in its disks, too: for hosts that share no storage") \
+	X(DRY_RUN, "dry-run", TYPE_FLAG, "", "only tell whether it would work") \
+	X(QMP, "qmp", TYPE_PATH, "FILE", "QMP socket of the VM's QEMU on this host, instead of libvirt") \
+	X(TO_QMP, "to-qmp", TYPE_PATH, "FILE", \
+	  "QMP socket, on the other host, of the QEMU that waits there") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
 	X(JSON, "json", TYPE_FLAG, "", \
 	  "print the result, or the error, as one JSON value on standard output") \

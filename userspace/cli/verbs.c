@@ -164,6 +164,12 @@ const struct verb verbs[] = {
 	  "open with the old key until that is destroyed; only --deep changes what encrypts the data."),
 	  verb_vm_recrypt },
 
+	{ "migrate VM",
+	  O(TO) | O(PARALLEL) | O(POSTCOPY) | O(COPY_STORAGE) | O(DRY_RUN) | O(QMP) | O(TO_QMP), O(TO),
+	  N_("move a VM that is on to another host, encrypted by both kernels"),
+	  N_("What could stand in the way is looked at before anything moves. When it fails, the VM runs here as "
+	  "before. An encrypted VM is always encrypted on its way; others as their policy says."), verb_migrate },
+
 	{ "disk create VM NAME", O(SIZE) | O(PATH) | O(PROVIDER) | O(DM_FLAGS), 0,
 	  N_("make an empty encrypted disk"),
 	  N_("--size may be left out for a block device: then all of it is used."), verb_disk_create },

@@ -62,6 +62,8 @@ int verb_persistence_disable(struct cli *c);
 int verb_persistence_reseal(struct cli *c);
 int verb_persistence_suspend(struct cli *c);
 int verb_persistence_recovery_key(struct cli *c);
+/* migrate.c */
+int verb_migrate(struct cli *c);
 /* identity.c */
 int verb_identity_show(struct cli *c);
 int verb_identity_csr(struct cli *c);

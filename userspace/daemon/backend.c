@@ -26,10 +26,11 @@ static void open_module(struct backend *b)
 	b->k = NULL;
 }
 
-static int open_migrations(struct backend *b, struct vmc_error *err)
+static int open_migrations(struct backend *b, const struct backend_hooks *hooks, struct vmc_error *err)
 {
 	const struct migrations_setup s = {
-		.cfg = &b->cfg, .peers = b->peers, .k = b->k, .no_module = &b->no_module,
+		.cfg = &b->cfg, .peers = b->peers, .m = b->m, .k = b->k, .no_module = &b->no_module,
+		.ended = hooks->migration_ended, .data = hooks->migration_data,
 	};
 
 	return migrations_open(&b->migrations, &s, err);
@@ -53,8 +54,8 @@ static void on_persist_fault(const struct vmc_error *e, void *data)
 		log_warn("the alarm about key persistence cannot be changed: %s", err.text);
 }
 
-int backend_open(struct backend **ret, const struct vmc_config *cfg,
-		 vmm_event_fn fn, void *data, struct vmc_error *err)
+int backend_open(struct backend **ret, const struct vmc_config *cfg, const struct backend_hooks *hooks,
+		 struct vmc_error *err)
 {
 	struct backend *b = calloc(1, sizeof(*b));
 	int rc;
@@ -68,12 +69,12 @@ int backend_open(struct backend **ret, const struct vmc_config *cfg,
 		rc = persist_open(&b->persist, &b->cfg, b->ps, err);
 	if (!rc) {	/* before anything asks a provider */
 		persist_restore(b->persist, b->k);
-		rc = vmm_open(&b->m, &b->cfg, b->k, b->ps, fn, data, err);
+		rc = vmm_open(&b->m, &b->cfg, b->k, b->ps, hooks->event, hooks->event_data, err);
 	}
 	if (!rc)
 		rc = peers_open(&b->peers, &b->cfg, err);
 	if (!rc)
-		rc = open_migrations(b, err);
+		rc = open_migrations(b, hooks, err);
 	if (rc) {
 		backend_close(b);
 		return rc;

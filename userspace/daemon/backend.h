@@ -25,7 +25,14 @@ struct backend {
 };
 
 /* Blocks: network no, disk and TPM yes. Without the module it opens all the same. */
-int backend_open(struct backend **b, const struct vmc_config *cfg, vmm_event_fn fn, void *data,
+struct backend_hooks {
+	vmm_event_fn event;
+	void *event_data;
+	/* migrations_busy() may say otherwise now. From any thread. */
+	void (*migration_ended)(void *data);
+	void *migration_data;
+};
+int backend_open(struct backend **b, const struct vmc_config *cfg, const struct backend_hooks *hooks,
 		 struct vmc_error *err);
 void backend_close(struct backend *b);	/* NULL is fine */
 

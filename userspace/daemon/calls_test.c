@@ -802,6 +802,38 @@ static void test_peers(void **state)
 	bus_call(h->client, "NotFound", MANAGER, "RemovePeer", "s", "b");
 }
 
+static void test_migrate(void **state)
+{
+	struct host *h = *state;
+	json_t *o;
+
+	o = answer_json(bus_call(h->client, NULL, MANAGER, "Migrate", "ssa{sv}", "web1", "b", 3, "parallel", "t", (uint64_t)4,
+				 "qmp", "s", "/q", "dry_run", "b", 1));
+	assert_string_equal(json_string_value(json_object_get(o, "to")), "b");
+	assert_int_equal(json_integer_value(json_object_get(o, "parallel")), 4);
+	assert_string_equal(json_string_value(json_object_get(o, "qmp")), "/q");
+	assert_true(json_is_true(json_object_get(o, "dry_run")));
+	json_decref(o);
+	bus_call(h->client, "InvalidArgument", MANAGER, "Migrate", "ssa{sv}", "web1", "b", 1, "speed", "t", (uint64_t)4);
+}
+
+/* It cannot go on at the next start: the end of vmcryptd ends it, soon. */
+static void test_migrations_end_with_the_daemon(void **state)
+{
+	struct host *h = *state;
+	struct answer a = { .there = false };
+	struct seen s;
+
+	watch(h->client, &s);
+	assert_true(sd_bus_call_method_async(h->client, NULL, "org.vmcrypt1", MANAGER, "Migrate", on_answer, &a, "ssa{sv}", "slow",
+					     "b", 0) >= 0);
+	wait_for_object(&s);
+	assert_int_equal(host_stop(h), 0);
+	bus_wait(h->client, &a.there, 0);
+	assert_string_equal(a.error, "org.vmcrypt1.Error.Canceled");
+	host_start(h);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -831,6 +863,8 @@ int main(void)
 		TEST(test_what_is_in_no_table_is_refused),
 		TEST(test_audit),
 		TEST(test_peers),
+		TEST(test_migrate),
+		TEST(test_migrations_end_with_the_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +61,8 @@ struct server {
 	/* the backend is to be opened anew */
 	bool wanted, changing, ready, reloading, had_module;
 	struct pool_task change;
+	struct mail migrated;		/* a VM has come in, or has not */
+	atomic_bool migrated_posted;
 	struct vmc_config new_cfg;
 	struct backend *old, *new;
 	int change_rc;
@@ -83,7 +87,10 @@ static void tell_ready(struct server *s)
 
 static void on_kernel_event(const struct vmk_event *e, void *data)
 {
-	event_from_kernel(data, e);
+	struct server *s = data;
+
+	event_from_kernel(&s->api, e);
+	migrations_kernel_event(s->api.backend->migrations, e);
 }
 
 static int on_kernel_readable(sd_event_source *source, int fd, uint32_t revents, void *data)
@@ -92,7 +99,7 @@ static int on_kernel_readable(sd_event_source *source, int fd, uint32_t revents,
 	struct vmc_error err = VMC_ERROR_INIT;
 
 	(void)source, (void)fd, (void)revents;
-	if (vmk_events_read(s->api.backend->k, on_kernel_event, &s->api, &err)) {
+	if (vmk_events_read(s->api.backend->k, on_kernel_event, s, &err)) {
 		log_warn("some word of the kernel module was lost: %s", err.text);
 		model_stale(s->api.model, NULL);
 	}
@@ -113,10 +120,32 @@ static void listen_to_kernel(struct server *s)
 
 /* ---- a new backend ---------------------------------------------------- */
 
+static void try_change(struct server *s);
+
+static void deliver_migrated(struct mail *m)
+{
+	struct server *s = (struct server *)((char *)m - offsetof(struct server, migrated));
+
+	atomic_store(&s->migrated_posted, false);
+	try_change(s);
+}
+
+/* In any thread: a change of the backend may have waited for it. */
+static void on_migration_ended(void *data)
+{
+	struct server *s = data;
+
+	if (atomic_exchange(&s->migrated_posted, true))
+		return;
+	s->migrated.deliver = deliver_migrated;
+	mailbox_post(s->api.box, &s->migrated);
+}
+
 /* In a worker. The old one goes first: two managers must not have one inventory. */
 static void change_run(struct pool_task *t)
 {
 	struct server *s = (struct server *)((char *)t - offsetof(struct server, change));
+	const struct backend_hooks hooks = { event_from_manager, &s->api, on_migration_ended, s };
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct vmc_config was;
 	bool had = s->old;
@@ -125,8 +154,8 @@ static void change_run(struct pool_task *t)
 		was = s->old->cfg;
 	backend_close(s->old);
 	s->old = NULL;
-	s->change_rc = backend_open(&s->new, &s->new_cfg, event_from_manager, &s->api, &s->change_err);
-	if (s->change_rc && had && backend_open(&s->new, &was, event_from_manager, &s->api, &err))
+	s->change_rc = backend_open(&s->new, &s->new_cfg, &hooks, &s->change_err);
+	if (s->change_rc && had && backend_open(&s->new, &was, &hooks, &err))
 		log_err("cannot go back to the configuration from before: %s", err.text);
 	if (s->new) {
 		model_look_providers(s->api.model, s->new);
@@ -135,7 +164,6 @@ static void change_run(struct pool_task *t)
 }
 
 static void try_finish(struct server *s);
-static void try_change(struct server *s);
 
 static void log_module(struct server *s)
 {
@@ -223,11 +251,13 @@ static void change_done(struct pool_task *t, bool ran)
 static void try_change(struct server *s)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
+	bool coming;
 
 	if (!s->wanted || s->changing || s->stopping)
 		return;
-	s->api.hold = !s->api.long_users;
-	if (s->api.users)
+	coming = s->api.backend && migrations_busy(s->api.backend->migrations);
+	s->api.hold = !s->api.long_users && !coming;
+	if (s->api.users || coming)
 		return;
 	s->wanted = false;
 	s->changing = true;

@@ -25,25 +25,31 @@ static int on_call(struct peer_link *link, const char *method, const json_t *par
 {
 	struct migrations *m = data;
 
-	(void)link, (void)params;
-	if (!strcmp(method, "hello"))
-		return on_hello(m, result, err);
-	vmc_fail(err, VMC_ENOTSUP, "vmcryptd knows no method '%s' for other hosts", method);
-	vmc_hint(err, "install the same version of vmcrypt on both hosts");
-	return VMC_ENOTSUP;
+	return strcmp(method, "hello") ? incoming_call(m, link, method, params, result, err) : on_hello(m, result, err);
+}
+
+static void on_closed(struct peer_link *link, void *data)
+{
+	incoming_closed(data, link);
 }
 
 static void listen_here(struct migrations *m)
 {
-	const struct peer_handler h = { .call = on_call, .data = m };
+	const struct peer_handler h = { .call = on_call, .closed = on_closed, .data = m };
 	struct vmc_error *e = &m->no_listen;
 
 	if (!m->s.cfg->migration_listen[0]) {
 		vmc_fail(e, VMC_ESTATE, "this host does not listen for others");
 		vmc_hint(e, "set listen = ADDRESS below [migration] in vmcrypt.conf, then systemctl reload vmcryptd");
-	} else if (peer_listen(m->s.peers, m->s.cfg->migration_listen, PEER_PORT, &h, &m->server, e)) {
+	} else if (data_listen(m, e) || peer_listen(m->s.peers, m->s.cfg->migration_listen, PEER_PORT, &h, &m->server, e)) {
 		log_err("no migration can come to this host: %s. Hint: %s", e->text, e->hint);
+		data_stop(m);
 	}
+}
+
+static int open_driver(const char *vm, const char *qmp, struct hypervisor **h, struct vmc_error *err)
+{
+	return qmp ? qemu_open(h, qmp, err) : libvirt_open(h, vm, NULL, err);
 }
 
 int migrations_open(struct migrations **out, const struct migrations_setup *s, struct vmc_error *err)
@@ -53,6 +59,11 @@ int migrations_open(struct migrations **out, const struct migrations_setup *s, s
 	if (!m)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for migrations");
 	m->s = *s;
+	if (!m->s.hypervisor)
+		m->s.hypervisor = open_driver;
+	m->data_fd = m->data_wake = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->changed, NULL);
 	listen_here(m);
 	*out = m;
 	return 0;
@@ -63,6 +74,9 @@ void migrations_close(struct migrations *m)
 	if (!m)
 		return;
 	peer_server_stop(m->server);
+	data_stop(m);
+	pthread_cond_destroy(&m->changed);
+	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
 
@@ -71,6 +85,48 @@ json_t *migrations_listening(struct migrations *m)
 	if (m->server)
 		return json_pack("{s:s}", "listen", m->s.cfg->migration_listen);
 	return json_pack("{s:n, s:s, s:s}", "listen", "error", m->no_listen.text, "hint", m->no_listen.hint);
+}
+
+bool migrations_busy(struct migrations *m)
+{
+	bool busy;
+
+	pthread_mutex_lock(&m->lock);
+	busy = m->coming;
+	pthread_mutex_unlock(&m->lock);
+	return busy;
+}
+
+/* ---- the kernel's word ---------------------------------------------------- */
+
+void migrations_kernel_event(struct migrations *m, const struct vmk_event *e)
+{
+	pthread_mutex_lock(&m->lock);
+	for (struct watch *w = m->watches; w; w = w->next)
+		if (flow_event(w->flow, e))
+			break;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void migrate_watch(struct migrations *m, struct watch *w, struct flow *f)
+{
+	pthread_mutex_lock(&m->lock);
+	w->flow = f;
+	w->next = m->watches;
+	m->watches = w;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void migrate_unwatch(struct migrations *m, struct watch *w)
+{
+	struct watch **at;
+
+	pthread_mutex_lock(&m->lock);
+	for (at = &m->watches; *at && *at != w; at = &(*at)->next)
+		;
+	if (*at)
+		*at = w->next;
+	pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- the other way ------------------------------------------------------ */

@@ -476,6 +476,11 @@ int peer_call(struct peer_link *l, const char *method, const json_t *params, jso
 	return rc;
 }
 
+bool peer_broken(const struct peer_link *l)
+{
+	return l->broken;
+}
+
 /* ---- telling ----------------------------------------------------------- */
 
 int peer_exporter(struct peer_link *l, const char *label, const uint8_t *context, size_t n,

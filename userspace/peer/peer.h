@@ -71,6 +71,8 @@ int peer_dial(struct peers *p, const char *name, uint64_t deadline, struct peer_
  */
 int peer_call(struct peer_link *link, const char *method, const json_t *params, json_t **result, uint64_t deadline,
 	      struct vmc_error *err);
+/* No peer_call() over it will succeed any more. After one that failed: whether that was the link. */
+bool peer_broken(const struct peer_link *link);
 /* The TLS exporter (RFC 8446 section 7.5): the same at both ends of a link, and nowhere else. */
 int peer_exporter(struct peer_link *link, const char *label, const uint8_t *context, size_t n,
 		  uint8_t out[PEER_EXPORT_LEN], struct vmc_error *err);

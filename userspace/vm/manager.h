@@ -73,6 +73,12 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_POLICY_CHANGED	"migration-policy-changed"
 #define VMM_EV_JOB_PENDING	"job-pending"
 #define VMM_EV_JOB_FAILED	"job-failed"
+/* Of migrations: by whoever runs them. */
+#define VMM_EV_VM_MIGRATED	"vm-migrated"
+#define VMM_EV_VM_MIGRATED_CLEAR "vm-migrated-clear"
+#define VMM_EV_VM_ARRIVED	"vm-arrived"
+#define VMM_EV_MIGRATION_REFUSED "migration-refused"
+#define VMM_EV_MIGRATION_FAILED	"migration-failed"
 
 /*
  * Finishes or rolls back what a killed process left half done. Copies that can
@@ -282,6 +288,13 @@ int vmm_set_autostart(struct vmm *m, const char *vm, bool on, const char *unit, 
 int vmm_autostart(struct vmm *m, bool ask, struct progress *p, json_t **out, struct vmc_error *err);
 /* Its unit was started, or (@failed) was not, of which there is an alarm then. */
 int vmm_autostart_done(struct vmm *m, const char *vm, const struct vmc_error *failed, struct vmc_error *err);
+
+/*
+ * Into the inventory and to the daemon, in English and as what it is made of: @fmt
+ * is a literal, for the catalog. @vm may be NULL. @details is taken over (may be NULL).
+ */
+void vmm_emit(struct vmm *m, const char *type, const char *message_id, const char *vm, json_t *details,
+	      const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* ---- alarms ------------------------------------------------------------------ */
 

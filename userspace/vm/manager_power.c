@@ -68,7 +68,7 @@ static int open_one(struct vmm *m, struct vm *vm, const struct bundle_volume *v,
 	return r ? r : volume_open(m->k, &vm->b, v, path, false, false, err);
 }
 
-static int mount_first(struct vmm *m, struct vm *vm, struct vmc_error *err)
+int power_mount_first(struct vmm *m, struct vm *vm, struct vmc_error *err)
 {
 	char name[VOLUME_MAPPING_MAX], device[PATH_MAX], where[PATH_MAX];
 
@@ -113,7 +113,7 @@ static int open_all(struct vmm *m, struct vm *vm, struct progress *p, struct vmc
 			open_one(m, vm, &vm->b.v[i], err);
 	}
 	if (!r)
-		r = mount_first(m, vm, err);
+		r = power_mount_first(m, vm, err);
 	if (!r)
 		progress_report(p, "open", i, i);
 	return r;

@@ -189,6 +189,19 @@ static int unregister(struct vmm *m, struct vm *vm, struct vmc_error *err)
 	return forget_row(m, vm, err);
 }
 
+int register_forget(struct vmm *m, struct vm *vm, struct vmc_error *err)
+{
+	int r = unregister(m, vm, err);
+
+	if (r)
+		return r;
+	alarm_clear_vm(m, vm);
+	vmm_emit(m, VMM_EV_VM_UNREGISTERED, VMC_MSG_VM_UNREGISTERED, vm->id, NULL,
+		 "VM '%s' was unregistered; its files stay in place", vm->row.name);
+	vm_forget(m, vm);
+	return 0;
+}
+
 int vmm_unregister(struct vmm *m, const char *ref, struct vmc_error *err)
 {
 	struct vm *vm;
@@ -197,14 +210,8 @@ int vmm_unregister(struct vmm *m, const char *ref, struct vmc_error *err)
 	r = vm_take(m, ref, "unregister", TAKE_LOCKED, &vm, err);
 	if (r)
 		return r;
-	r = unregister(m, vm, err);
-	if (r) {
+	r = register_forget(m, vm, err);
+	if (r)
 		vm_drop(m, vm);
-		return r;
-	}
-	alarm_clear_vm(m, vm);
-	vmm_emit(m, VMM_EV_VM_UNREGISTERED, VMC_MSG_VM_UNREGISTERED, vm->id, NULL,
-		 "VM '%s' was unregistered; its files stay in place", vm->row.name);
-	vm_forget(m, vm);
-	return 0;
+	return r;
 }

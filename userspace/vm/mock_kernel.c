@@ -362,6 +362,7 @@ int vmk_dek_get(struct vmk *vk, const vmc_uuid *vm, const char *volume, struct v
 		int32_t *keyring, struct vmc_error *err)
 {
 	struct mock_dek *d;
+	char id[VMC_UUID_STR];
 
 	(void)vk;
 	pthread_mutex_lock(&lock);
@@ -370,10 +371,54 @@ int vmk_dek_get(struct vmk *vk, const vmc_uuid *vm, const char *volume, struct v
 		memset(out, 0, sizeof(*out));
 		memcpy(out->name, d->volume, sizeof(out->name));
 		memcpy(out->kek_id, d->kek_id, sizeof(out->kek_id));
+		vmc_uuid_format(vm, id);
+		snprintf(out->key_desc, sizeof(out->key_desc), "vmcrypt:%s:%s", id, volume);
 		*keyring = KEYRING;
 	}
 	pthread_mutex_unlock(&lock);
 	return d ? 0 : vmc_fail(err, VMC_ENOENT, "volume '%s' is not loaded", volume);
+}
+
+/* Sealed as nobody would: what matters is that it comes out again where it belongs. */
+int vmk_dek_export(struct vmk *vk, uint32_t migration, const vmc_uuid *vm, const char *volume,
+		   char kek_id[VMK_KEK_ID_MAX + 1], uint8_t sealed[VMK_SEALED_LEN], struct vmc_error *err)
+{
+	struct mock_dek *d;
+
+	(void)vk, (void)migration;
+	pthread_mutex_lock(&lock);
+	d = dek_find(vm, volume);
+	if (d) {
+		memcpy(kek_id, d->kek_id, sizeof(d->kek_id));
+		memset(sealed, 0, VMK_SEALED_LEN);
+		memcpy(sealed, vm->b, sizeof(vm->b));
+		for (size_t i = 0; i < sizeof(d->key); i++)
+			sealed[64 + i] = d->key[i] ^ 0x5a;
+	}
+	pthread_mutex_unlock(&lock);
+	return d ? 0 : vmc_fail(err, VMC_ENOENT, "volume '%s' is not loaded", volume);
+}
+
+int vmk_dek_import(struct vmk *vk, uint32_t migration, const vmc_uuid *vm, const char *volume, const char *kek_id,
+		   const uint8_t sealed[VMK_SEALED_LEN], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err)
+{
+	struct mock_dek *d = mock->deks;
+
+	(void)vk, (void)migration;
+	memset(kcv, 0, VMK_KCV_LEN);
+	if (memcmp(sealed, vm->b, sizeof(vm->b)))
+		return vmc_fail(err, VMC_EAUTH, "the sealed DEK is not authentic");
+	pthread_mutex_lock(&lock);
+	while (d < mock->deks + MOCK_DEKS - 1 && d->serial)
+		d++;
+	d->vm = *vm;
+	snprintf(d->volume, sizeof(d->volume), "%s", volume);
+	snprintf(d->kek_id, sizeof(d->kek_id), "%s", kek_id);
+	for (size_t i = 0; i < sizeof(d->key); i++)
+		d->key[i] = sealed[64 + i] ^ 0x5a;
+	d->serial = ++mock->serial;
+	pthread_mutex_unlock(&lock);
+	return 0;
 }
 
 int vmk_dek_del(struct vmk *vk, const vmc_uuid *vm, const char *volume, struct vmc_error *err)

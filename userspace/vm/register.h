@@ -7,6 +7,8 @@
 
 /* @vm, taken, into the inventory; tells. */
 int register_commit(struct vmm *m, struct vm *vm, struct vmc_error *err);
+/* @vm, taken and off, is not registered any more; on success it is gone. Tells. */
+int register_forget(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* From the bundle at @path (resolved). @keys: its keys, fetched already; NULL: fetch them. */
 int register_from_bundle(struct vmm *m, const char *path, const struct key_set *keys, char id[VMC_UUID_STR],
 			 struct vmc_error *err);

@@ -138,12 +138,6 @@ int vm_volume_path(const struct vm *vm, const struct bundle_volume *v, char out[
 void vm_mount_point(const struct vmm *m, const struct vm *vm, char out[PATH_MAX]);
 int vm_dir(const char *bundle_path, char out[PATH_MAX]);
 
-/*
- * Into the inventory and to the daemon, in English and as what it is made of: @fmt
- * is a literal, for the catalog. @vm may be NULL. @details is taken over (may be NULL).
- */
-void vmm_emit(struct vmm *m, const char *type, const char *message_id, const char *vm, json_t *details,
-	      const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* Into @o: code, error and hint of @err. */
 void json_set_error(json_t *o, const struct vmc_error *err);
 
@@ -312,6 +306,8 @@ int make_committed(const struct inv_job *job, struct vmc_error *err);
 int power_on(struct vmm *m, struct vm *vm, struct progress *p, struct vmc_error *err);
 void power_tell_on(struct vmm *m, const struct vm *vm);
 
+/* Mounts the first volume of @vm, which is open. */
+int power_mount_first(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* What vmm_power_off() does; @vm is taken. Of a datastore there is no event. */
 int power_off(struct vmm *m, struct vm *vm, struct vmc_error *err);
 /* At start: finish a power-off or undo a power-on that was cut short. */

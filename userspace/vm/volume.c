@@ -279,8 +279,20 @@ static int check_backing(const char *name, const char *path, struct vmc_error *e
 	return vmc_fail(err, VMC_EBUSY, "the mapping '%s' is in use, for '%s' instead of '%s'", name, below, path);
 }
 
-int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		bool fresh, bool readonly, struct vmc_error *err)
+/* The key is there already, without its KEK: another host's kernel sealed it for this one. */
+static int loaded(struct vmk *k, const vmc_uuid *vm, const struct bundle_volume *v, struct vmk_load *l,
+		  struct vmc_error *err)
+{
+	struct vmk_volume there;
+	int r = vmk_dek_get(k, vm, v->name, &there, &l->keyring, err);
+
+	if (!r)
+		memcpy(l->key_desc, there.key_desc, sizeof(l->key_desc));
+	return r;
+}
+
+static int open_volume(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
+		       bool fresh, bool readonly, bool is_loaded, struct vmc_error *err)
 {
 	char name[VOLUME_MAPPING_MAX];
 	struct luks_header h;
@@ -297,7 +309,7 @@ int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volum
 		return r;
 	if (dm_exists(name))
 		return check_backing(name, path, err);
-	r = volume_load(k, &b->id, v, &l, err);
+	r = is_loaded ? loaded(k, &b->id, v, &l, err) : volume_load(k, &b->id, v, &l, err);
 	if (r)
 		return r;
 	c.keyring = l.keyring;
@@ -311,6 +323,18 @@ int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volum
 		vmk_dek_del(k, &b->id, v->name, NULL);
 	}
 	return r;
+}
+
+int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
+		bool fresh, bool readonly, struct vmc_error *err)
+{
+	return open_volume(k, b, v, path, fresh, readonly, false, err);
+}
+
+int volume_open_loaded(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
+		       struct vmc_error *err)
+{
+	return open_volume(k, b, v, path, false, false, true, err);
 }
 
 int volume_close(struct vmk *k, const vmc_uuid *vm, const char *volume, bool fresh, bool unload,

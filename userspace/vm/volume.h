@@ -60,6 +60,9 @@ int volume_load_error(const struct bundle_volume *v, const struct vmk_load *l, s
 /* Check, load, map. There already: fine, when it is the same file. */
 int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
 		bool fresh, bool readonly, struct vmc_error *err);
+/* The same with the DEK that is in the keyring already; its KEK need not be there. */
+int volume_open_loaded(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
+		       struct vmc_error *err);
 /* Unmap. The DEK in the keyring goes with @unload. Not open: fine. */
 int volume_close(struct vmk *k, const vmc_uuid *vm, const char *volume, bool fresh, bool unload,
 		 struct vmc_error *err);
