@@ -190,7 +190,7 @@ static int take_option(struct args *a, char **argv, int argc, int *i, struct vmc
 					opt_defs[id].metavar);
 		value = argv[++*i];
 	}
-	a->given |= UINT64_C(1) << id;
+	a->given |= OPTSET(id);
 	return take_value(a, id, value, err);
 }
 

@@ -11,7 +11,7 @@
 #include "options.h"
 
 struct args {
-	uint64_t given;			/* OPT_BIT()s */
+	optset given;			/* OPT_BIT()s */
 	const char *value[OPT__N];	/* as typed; TYPE_PATH absolute; the last one counts */
 	uint64_t number[OPT__N];	/* TYPE_SIZE, TYPE_COUNT */
 	const char **list;		/* values of OPT_SERVER, the only TYPE_LIST */

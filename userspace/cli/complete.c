@@ -11,7 +11,7 @@
 struct typed {
 	const char *words[64];		/* no options */
 	size_t n;
-	uint64_t given;
+	optset given;
 	enum opt_id open;		/* option whose value the last word is, or OPT__N */
 };
 
@@ -35,7 +35,7 @@ static void sort_words(struct typed *t, char *const *words, size_t n)
 			id = opt_find(w + 2, len - 2);
 			if (id == OPT__N)
 				continue;
-			t->given |= UINT64_C(1) << id;
+			t->given |= OPTSET(id);
 			if (opt_defs[id].type != TYPE_FLAG && !w[len])
 				t->open = id;
 		}
@@ -150,7 +150,7 @@ static void offer_value(struct cli *c, FILE *f, const struct typed *t, const cha
 
 static void offer_options(FILE *f, const struct typed *t, const char *start)
 {
-	uint64_t set = 0;
+	optset set = 0;
 	size_t i;
 	char word[64];
 

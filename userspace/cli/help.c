@@ -83,7 +83,7 @@ static void print_option(FILE *f, enum opt_id id)
 	wrap(f, _(o->help), 28, 28);
 }
 
-static void print_options(FILE *f, const char *title, uint64_t set)
+static void print_options(FILE *f, const char *title, optset set)
 {
 	int i;
 

@@ -9,8 +9,6 @@ const struct opt_def opt_defs[OPT__N] = {
 #undef X
 };
 
-_Static_assert(OPT__N <= 64, "options are kept as bits of a uint64_t");
-
 enum opt_id opt_find(const char *name, size_t len)
 {
 	unsigned int i;

@@ -143,7 +143,14 @@ enum opt_id {
 	OPT__N
 };
 
-#define OPT_BIT(id)	(UINT64_C(1) << OPT_##id)
+/* A set of options: there are more than 64 of them. */
+typedef unsigned __int128 optset;
+#define OPTSET(number)	((optset)1 << (number))
+#define OPT_BIT(id)	OPTSET(OPT_##id)
+/* Not of an option: among a verb's, see verbs.h. */
+#define OPTSET_SPARE	127
+
+_Static_assert(OPT__N < OPTSET_SPARE, "a set has a bit for each option");
 
 /* Options that every verb takes. */
 #define OPTS_GLOBAL \

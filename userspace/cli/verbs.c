@@ -420,8 +420,8 @@ static int take_operands(struct cli *c, struct vmc_error *err)
 
 static int check_options(const struct cli *c, struct vmc_error *err)
 {
-	uint64_t foreign = c->args.given & ~(c->verb->options | OPTS_GLOBAL);
-	uint64_t missing = c->verb->required & ~c->args.given;
+	optset foreign = c->args.given & ~(c->verb->options | OPTS_GLOBAL);
+	optset missing = c->verb->required & ~c->args.given;
 	int i;
 
 	for (i = 0; i < OPT__N; i++) {

@@ -8,7 +8,7 @@
 #include "cli.h"
 
 /* Among a verb's options: other programs call it, so that the list of all verbs has it not. */
-#define VERB_HIDDEN	(UINT64_C(1) << 63)
+#define VERB_HIDDEN	OPTSET(OPTSET_SPARE)
 
 struct verb {
 	/*
@@ -16,8 +16,8 @@ struct verb {
 	 * operands; "[VM...]" is any number of them, "[TOPIC]" none or one.
 	 */
 	const char *pattern;
-	uint64_t options;		/* OPT_BIT()s it takes, beside OPTS_GLOBAL */
-	uint64_t required;		/* those of them it cannot do without */
+	optset options;		/* OPT_BIT()s it takes, beside OPTS_GLOBAL */
+	optset required;		/* those of them it cannot do without */
 	const char *summary;
 	const char *details;		/* paragraph for the help, or NULL */
 	int (*run)(struct cli *c);	/* 0 or a vmc_code with c->err filled in */
