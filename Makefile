@@ -14,7 +14,7 @@ export PREFIX DESTDIR
 
 include packaging/install.mk
 
-all: module userspace translations
+all: module userspace translations examples
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -31,6 +31,10 @@ userspace:
 #: make translations      the catalogs of the programs' texts, in build/locale/
 translations:
 	@tools/po mo build/locale
+
+#: make examples          how a hypervisor uses the module, in build/examples/
+examples:
+	@$(MAKE) --no-print-directory -C tools/examples
 
 #: make install           programs, units, policies, man pages (PREFIX, DESTDIR)
 install: userspace install-packaging
@@ -89,5 +93,5 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all help module userspace translations install install-module deps demo check \
+.PHONY: all help module userspace translations examples install install-module deps demo check \
 	check-unit check-kunit check-lab check-debug check-fuzz gates bench clean
