@@ -165,7 +165,8 @@ static void test_a_unit_that_fails_is_told(void **state)
 	begin(h, &s, true);
 	a = add_vm(h, "a", "broken.service");
 	start_module(h);
-	bus_wait(h->client, &s.failed, HOST_TIMEOUT_US);
+	bus_wait(h->client, &s.told, HOST_TIMEOUT_US);	/* the last word: all is seen by then */
+	assert_true(s.failed);
 	assert_string_equal(s.failure, "unit 'broken.service' did not start: failed");
 	assert_power(h, a, "on");
 	assert_int_equal(host_stop(h), 0);
@@ -173,7 +174,8 @@ static void test_a_unit_that_fails_is_told(void **state)
 	begin(h, &s, false);	/* its systemd is still there */
 	b = add_vm(h, "b", "gone.service");
 	start_module(h);
-	bus_wait(h->client, &s.failed, HOST_TIMEOUT_US);
+	bus_wait(h->client, &s.told, HOST_TIMEOUT_US);	/* the last word: all is seen by then */
+	assert_true(s.failed);
 	assert_string_equal(s.failure, "unit 'gone.service' did not start: Unit gone.service not found.");
 	free(a);
 	free(b);
