@@ -641,7 +641,7 @@ int vmm_datastore_create(struct vmm *m, const struct vmm_datastore *d, struct pr
 			 struct vmc_error *err)
 {
 	(void)m, (void)p;
-	strcpy(id, "fast");
+	snprintf(id, VMC_UUID_STR, "fast");
 	return d->no_autoopen ? vmc_fail(err, VMC_EEXIST, "'%s' holds %s", d->path, d->fs) : 0;
 }
 

@@ -431,7 +431,8 @@ int bundle_copy(const struct bundle *b, struct bundle *out, struct vmc_error *er
 		memset(out, 0, sizeof(*out));
 		return vmc_fail(err, VMC_ENOMEM, "out of memory");
 	}
-	memcpy(out->v, b->v, b->n * sizeof(*b->v));
+	if (b->n)	/* none: it could not be read yet */
+		memcpy(out->v, b->v, b->n * sizeof(*b->v));
 	return 0;
 }
 

@@ -66,7 +66,7 @@ json_t *vmm_datastore_list(struct vmm *m, struct vmc_error *err);
 
 /*
  * When the host starts, after the kept keys are in the cache and before any VM is powered on: open each datastore that
- * has autoopen. One that cannot be opened is locked, or said so in the log, and does not keep the others from it.
+ * has autoopen and was not open yet in this start of the host. One that cannot be opened is locked, or said so in the log, and does not keep the others from it.
  */
 int vmm_datastores_autoopen(struct vmm *m, struct vmc_error *err);
 

@@ -194,6 +194,9 @@ static void test_refusals(void **state)
 	d.size = 0;
 	assert_code(vmm_datastore_create(w->m, &d, NULL, id, &err), VMC_EINVAL, &err);
 	assert_contains(err.hint, "--size");
+	d.path = "/dev/vmcrypt-is-not-there";
+	assert_code(vmm_datastore_create(w->m, &d, NULL, id, &err), VMC_ENOENT, &err);
+	d.path = test_path(w->dir, "x.img");
 	d.size = 4096;	/* no file system has room there: nothing is left */
 	assert_int_not_equal(vmm_datastore_create(w->m, &d, NULL, id, &err), 0);
 	assert_int_not_equal(access(d.path, F_OK), 0);
@@ -270,6 +273,16 @@ static void test_autoopen(void **state)
 	assert_string_equal(text_of(o, "provider"), "kms");
 	json_decref(o);
 	assert_ok(vmm_power_on(w->m, "web", NULL, NULL, &err), &err);
+
+	/* once in a start of the host: one that was closed by hand stays so */
+	assert_ok(vmm_power_off(w->m, "web", &err), &err);
+	assert_ok(vmm_datastore_close(w->m, "fast", &err), &err);
+	world_again(w);
+	assert_ok(vmm_datastores_autoopen(w->m, &err), &err);
+	assert_store(w, "fast", "closed unlocked ok -");
+	world_reboot(w);
+	assert_ok(vmm_datastores_autoopen(w->m, &err), &err);
+	assert_store(w, "fast", "open unlocked ok -");
 }
 
 /* Locked with its cause; opened by the health check when its key is to be had again. */

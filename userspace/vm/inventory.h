@@ -42,7 +42,7 @@ struct inv_vm {
 	uint64_t serial;		/* of the bundle last seen */
 	bool autostart;			/* it starts with the host, */
 	char unit[INVENTORY_UNIT_MAX + 1];	/* and then this systemd unit; "" none */
-	char boot[VMC_UUID_STR];	/* the start of the host in which that is done */
+	char boot[VMC_UUID_STR];	/* the start of the host in which that is done, or a datastore was opened */
 	/* of a datastore */
 	char mount[PATH_MAX];		/* where it is mounted when it is open */
 	char fs[INVENTORY_FS_MAX];

@@ -113,11 +113,13 @@ static int make_plan(struct vmm *m, const struct vmm_datastore *d, struct plan *
 	return r ? r : bundle_place(m, d->name, p->bundle, err);
 }
 
-static void fill_row(struct vm *store, const struct plan *p, const struct vmm_datastore *d)
+/* It is opened with the host from the next start on. */
+static void fill_row(const struct vmm *m, struct vm *store, const struct plan *p, const struct vmm_datastore *d)
 {
 	memcpy(store->row.mount, p->mount, sizeof(store->row.mount));
 	snprintf(store->row.fs, sizeof(store->row.fs), "%s", d->fs ? d->fs : "");
 	store->row.autoopen = !d->no_autoopen;
+	memcpy(store->row.boot, m->boot, sizeof(store->row.boot));
 }
 
 /* ---- create ----------------------------------------------------------------------- */
@@ -136,6 +138,8 @@ static int clear_device(const char *path, bool force, struct vmc_error *err)
 	int r;
 
 	r = device_inspect(path, &block, &size, err);
+	if (r == VMC_ENOENT && !strncmp(path, "/dev/", strlen("/dev/")))
+		return vmc_fail(err, r, "there is no device '%s'", path);
 	if (r == VMC_ENOENT || (!r && !block))	/* make_state() refuses a file that is there */
 		return 0;
 	if (!r)
@@ -186,7 +190,7 @@ static int create(struct vmm *m, const struct vmm_datastore *d, const struct pla
 	r = vm_add(m, INV_DATASTORE, &uuid, d->name, plan->bundle, "create", &store, err);
 	if (r)
 		return r;
-	fill_row(store, plan, d);
+	fill_row(m, store, plan, d);
 	r = clear_device(plan->path, d->force, err);
 	if (!r)
 		r = create_run(m, store, &how, p, err);
@@ -284,7 +288,7 @@ int vmm_datastore_register(struct vmm *m, const struct vmm_datastore *d, char id
 	if (!r)
 		r = vm_add(m, INV_DATASTORE, &b.id, d->name, plan.bundle, "register", &store, err);
 	if (!r) {
-		fill_row(store, &plan, d);
+		fill_row(m, store, &plan, d);
 		r = register_taken(m, store, &b, err);
 		if (r)
 			vm_forget(m, store);
@@ -453,6 +457,12 @@ int vmm_datastore_close(struct vmm *m, const char *ref, struct vmc_error *err)
 	return r;
 }
 
+/* Not yet open in this start of the host, however often the helper starts. */
+static bool is_due(const struct vmm *m, const struct vm *store)
+{
+	return store->row.autoopen && !store->row.on && strcmp(store->row.boot, m->boot);
+}
+
 int vmm_datastores_autoopen(struct vmm *m, struct vmc_error *err)
 {
 	struct vm *store;
@@ -468,7 +478,7 @@ int vmm_datastores_autoopen(struct vmm *m, struct vmc_error *err)
 
 		if (vm_take(m, ids[i], "open", TAKE_STORE | TAKE_LOCKED, &store, NULL))
 			continue;
-		if (store->row.autoopen && !store->row.on && store_open_it(m, store, NULL, &why))
+		if (is_due(m, store) && store_open_it(m, store, NULL, &why))
 			log_warn("datastore '%s' cannot be opened: %s", store->row.name, why.text);
 		vm_drop(m, store);
 	}
@@ -483,6 +493,8 @@ static int set(struct vmm *m, struct vm *store, const bool *autoopen, const char
 	struct inv_vm row = store->row;
 	int r = 0;
 
+	if (autoopen && *autoopen && !row.autoopen)	/* from the next start on */
+		memcpy(row.boot, m->boot, sizeof(row.boot));
 	if (autoopen)
 		row.autoopen = *autoopen;
 	if (mount)

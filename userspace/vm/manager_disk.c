@@ -10,6 +10,7 @@
 #include "../lib/i18n.h"
 #include "device.h"
 #include "disk.h"
+#include "store.h"
 #include "vm_priv.h"
 
 #define UNDONE N_("made for a new disk that was not finished")
@@ -278,6 +279,8 @@ static int open_disk(struct vmm *m, struct vm *vm, const char *disk, char **devi
 	int r;
 
 	r = vm_read(m, vm, err);
+	if (!r)
+		r = store_open_below(m, vm, err);
 	if (!r)
 		r = disk_find(vm, disk, &v, err);
 	if (!r)

@@ -266,15 +266,15 @@ static json_t *vm_json(struct vmm *m, const struct look *l)
 	return o;
 }
 
-/* Of the file system; not of one that does not answer while it is suspended: a datastore never is. */
+/* Of the file system, which always answers: a datastore is never suspended. */
 static void add_room(const char *where, json_t *o)
 {
 	struct statvfs st;
 
 	if (statvfs(where, &st))
 		return;
-	json_object_set_new(o, "size", json_integer((json_int_t)(st.f_blocks * st.f_frsize)));
-	json_object_set_new(o, "free", json_integer((json_int_t)(st.f_bavail * st.f_frsize)));
+	json_object_set_new(o, "size", json_integer((json_int_t)st.f_blocks * (json_int_t)st.f_frsize));
+	json_object_set_new(o, "free", json_integer((json_int_t)st.f_bavail * (json_int_t)st.f_frsize));
 }
 
 /* The fields of its one volume are its own. */

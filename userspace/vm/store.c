@@ -272,12 +272,26 @@ static void read_vms(struct vmm *m, const struct vm *store)
 	ids_free(ids, n);
 }
 
+/* One that somebody closes after that stays closed until the host starts again. */
+static void note_boot(struct vmm *m, struct vm *store)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct inv_vm row = store->row;
+
+	if (!strcmp(row.boot, m->boot))
+		return;
+	memcpy(row.boot, m->boot, sizeof(row.boot));
+	if (vm_put_row(m, store, &row, &err))
+		log_err("datastore '%s': %s", row.name, err.text);
+}
+
 int store_open_it(struct vmm *m, struct vm *store, struct progress *p, struct vmc_error *err)
 {
 	int r = power_on(m, store, p, err);
 
 	if (r)
 		return r;
+	note_boot(m, store);
 	vmm_emit(m, VMM_EV_DATASTORE_OPENED, VMC_MSG_DATASTORE_OPENED, store->id,
 		 json_pack("{s:s}", "mount", store->row.mount), "Datastore '%s' is open at '%s'", store->row.name,
 		 store->row.mount);
