@@ -45,7 +45,7 @@ unsigned int vmcrypt_max_channels = 1024;
 module_param_named(max_channels, vmcrypt_max_channels, uint, 0444);
 MODULE_PARM_DESC(max_channels, "Limit of channels");
 
-static unsigned int record_kib = 128;
+static unsigned int record_kib = 512;
 module_param(record_kib, uint, 0644);
 MODULE_PARM_DESC(record_kib, "KiB in one record that is sent, 4 to 1024");
 

@@ -2,15 +2,20 @@
 /*
  * Ordered, parallel work on records.
  *
- * A job goes into the queue of its direction when its number is known, and to
- * a worker on any CPU at the same time. Whoever empties the queue waits for
- * the first job only: order is kept whichever job is done first. Workers never
- * wait for anything but memory and the cipher; a slow peer leaves jobs in the
- * queue, and a queue with enough of them gives no new one.
+ * A job goes into the queue of its direction when its number is known. Whoever
+ * empties the queue waits for the first job only: order is kept whichever job
+ * is done first. Who would wait works instead, which saves waking up anybody
+ * else; what comes while he is busy goes to workers on other CPUs, and each of
+ * them calls one more while there is more to do. Workers never wait for anything
+ * but memory and the cipher; a slow peer leaves jobs in the queue, and a queue
+ * with enough of them gives no new one.
  */
 
+#include <linux/bitops.h>
+#include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -90,17 +95,54 @@ void vmcrypt_key_put(struct vmcrypt_key *key)
 
 /* Jobs */
 
-static void free_pages_of(struct vmcrypt_job *job, unsigned int from)
+/*
+ * Pages come in pieces of several where memory has such at hand: fewer to
+ * allocate, and less for the cipher to go through. The first is by itself, as
+ * all that a short record keeps. Next: as many as @want.
+ */
+static bool alloc_piece(struct vmcrypt_job *job, unsigned int want)
 {
-	while (job->n_pages > from)
-		put_page(job->pages[--job->n_pages]);
+	struct page *page = NULL;
+	unsigned int order = 0, i;
+
+	if (job->n_pages)
+		order = min_t(unsigned int, ilog2(want),
+			      PAGE_ALLOC_COSTLY_ORDER);
+	if (order)
+		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | __GFP_NORETRY |
+				   __GFP_COMP, order);
+	if (!page) {
+		order = 0;
+		page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+	}
+	if (!page)
+		return false;
+	for (i = 0; i < 1U << order; i++)
+		job->pages[job->n_pages++] = page + i;
+	return true;
 }
 
+/* All pieces from that on that starts with page @from, or after it. */
+static void free_pages_of(struct vmcrypt_job *job, unsigned int from)
+{
+	unsigned int i, nr, kept = 0;
+
+	for (i = 0; i < job->n_pages; i += nr) {
+		nr = compound_nr(job->pages[i]);
+		if (i >= from)
+			put_page(job->pages[i]);
+		else
+			kept = i + nr;
+	}
+	job->n_pages = kept;
+}
+
+/* Who waits for room gets plenty, not to wait again for each job. */
 static void account(struct vmcrypt_pipeline *pipe, int pages)
 {
 	spin_lock(&pipe->lock);
 	pipe->pages += pages;
-	if (pages < 0)
+	if (pages < 0 && pipe->pages <= pipe->max_pages / 2)
 		wake_up(&pipe->room);
 	spin_unlock(&pipe->lock);
 }
@@ -123,14 +165,11 @@ struct vmcrypt_job *vmcrypt_job_new(struct vmcrypt_pipeline *pipe, u32 len)
 	if (!job)
 		return NULL;
 	INIT_LIST_HEAD(&job->node);
+	INIT_LIST_HEAD(&job->todo);
 	job->pipe = pipe;
-	while (job->n_pages < n) {
-		job->pages[job->n_pages] = alloc_page(GFP_KERNEL |
-						      __GFP_NOWARN);
-		if (!job->pages[job->n_pages])
+	while (job->n_pages < n)
+		if (!alloc_piece(job, n - job->n_pages))
 			goto err_free;
-		job->n_pages++;
-	}
 	account(pipe, n);
 	return job;
 
@@ -179,6 +218,17 @@ u8 *vmcrypt_job_header(const struct vmcrypt_job *job)
 	return (u8 *)page_address(job->pages[0]) + VMCRYPT_JOB_HEADER;
 }
 
+/* How many bytes from @start on, of @len, are in one piece of memory. */
+static size_t job_run(const struct vmcrypt_job *job, size_t start, size_t len)
+{
+	unsigned int first = start / PAGE_SIZE, i = first + 1;
+
+	while (i * PAGE_SIZE < start + len &&
+	       job->pages[i] == job->pages[first] + (i - first))
+		i++;
+	return min_t(size_t, len, i * PAGE_SIZE - start);
+}
+
 /**
  * vmcrypt_job_bvec - describe a part of a record for I/O
  * @job: its job
@@ -195,7 +245,7 @@ unsigned int vmcrypt_job_bvec(const struct vmcrypt_job *job, size_t start,
 	size_t part;
 
 	for (; len; len -= part, start += part, n++) {
-		part = min_t(size_t, len, PAGE_SIZE - start % PAGE_SIZE);
+		part = job_run(job, start, len);
 		bvec[n].bv_page = job->pages[start / PAGE_SIZE];
 		bvec[n].bv_offset = start % PAGE_SIZE;
 		bvec[n].bv_len = part;
@@ -209,7 +259,7 @@ static struct scatterlist *job_sg(const struct vmcrypt_job *job)
 	size_t left = job->record.len + VMCRYPT_RECORD_TAG;
 	size_t start = VMCRYPT_JOB_TEXT, part;
 	struct scatterlist *sg;
-	unsigned int i;
+	unsigned int n = 1;
 
 	sg = kmalloc_array(job->n_pages + 1, sizeof(*sg), GFP_KERNEL);
 	if (!sg)
@@ -217,12 +267,12 @@ static struct scatterlist *job_sg(const struct vmcrypt_job *job)
 	sg_init_table(sg, job->n_pages + 1);
 	sg_set_page(&sg[0], job->pages[0], VMCRYPT_RECORD_HEADER,
 		    VMCRYPT_JOB_HEADER);
-	for (i = 0; i < job->n_pages; i++) {
-		part = min_t(size_t, left, PAGE_SIZE - start);
-		sg_set_page(&sg[i + 1], job->pages[i], part, start);
-		left -= part;
-		start = 0;
+	for (; left; left -= part, start += part, n++) {
+		part = job_run(job, start, left);
+		sg_set_page(&sg[n], job->pages[start / PAGE_SIZE], part,
+			    start % PAGE_SIZE);
 	}
+	sg_mark_end(&sg[n - 1]);
 	return sg;
 }
 
@@ -286,18 +336,67 @@ static bool is_first(const struct vmcrypt_job *job)
 	       job;
 }
 
-static void job_work(struct work_struct *work)
+/* With the lock: a job that is the caller's to do, or NULL. */
+static struct vmcrypt_job *claim(struct vmcrypt_pipeline *pipe)
 {
-	struct vmcrypt_job *job = container_of(work, struct vmcrypt_job, work);
-	struct vmcrypt_pipeline *pipe = job->pipe;
+	struct vmcrypt_job *job;
 
+	job = list_first_entry_or_null(&pipe->todo, struct vmcrypt_job, todo);
+	if (job)
+		list_del_init(&job->todo);
+	return job;
+}
+
+/* With the lock: one more worker, if there is a CPU for it. */
+static void call_worker(struct vmcrypt_pipeline *pipe)
+{
+	unsigned int i = find_first_zero_bit(pipe->working, VMCRYPT_WORKERS);
+
+	if (i >= min_t(unsigned int, num_online_cpus(), VMCRYPT_WORKERS))
+		return;
+	__set_bit(i, pipe->working);
+	queue_work(crypt_wq, &pipe->workers[i].work);
+}
+
+/* With the lock: what there is to do is done by somebody. */
+static void delegate(struct vmcrypt_pipeline *pipe)
+{
+	if (!list_empty(&pipe->todo) &&
+	    bitmap_empty(pipe->working, VMCRYPT_WORKERS))
+		call_worker(pipe);
+}
+
+/* With the lock, which it gives up meanwhile. */
+static void do_job(struct vmcrypt_pipeline *pipe, struct vmcrypt_job *job)
+	__must_hold(&pipe->lock)
+{
+	spin_unlock(&pipe->lock);
 	job->error = job->fn(job);
-	/* After that the job is not ours, and after the lock the pipeline. */
 	spin_lock(&pipe->lock);
+	/* After the lock the job is not ours any more. */
 	job->done = true;
-	pipe->undone--;
-	if (is_first(job) || (pipe->stopped && !pipe->undone))
+	if (is_first(job))
 		wake_up(&pipe->ready);
+}
+
+static void worker(struct work_struct *work)
+{
+	struct vmcrypt_worker *me = container_of(work, struct vmcrypt_worker,
+						 work);
+	struct vmcrypt_pipeline *pipe = me->pipe;
+	struct vmcrypt_job *job;
+
+	spin_lock(&pipe->lock);
+	while (!pipe->stopped) {
+		job = claim(pipe);
+		if (!job)
+			break;
+		if (!list_empty(&pipe->todo))
+			call_worker(pipe);
+		do_job(pipe, job);
+		cond_resched_lock(&pipe->lock);
+	}
+	__clear_bit(me - pipe->workers, pipe->working);
 	spin_unlock(&pipe->lock);
 }
 
@@ -309,14 +408,27 @@ static void job_work(struct work_struct *work)
 void vmcrypt_pipeline_start(struct vmcrypt_pipeline *pipe,
 			    unsigned int max_pages)
 {
+	int i;
+
 	spin_lock_init(&pipe->lock);
 	INIT_LIST_HEAD(&pipe->jobs);
+	INIT_LIST_HEAD(&pipe->todo);
+	for (i = 0; i < VMCRYPT_WORKERS; i++) {
+		INIT_WORK(&pipe->workers[i].work, worker);
+		pipe->workers[i].pipe = pipe;
+	}
+	bitmap_zero(pipe->working, VMCRYPT_WORKERS);
+	pipe->waiting = false;
 	pipe->pages = 0;
 	pipe->max_pages = max_pages;
-	pipe->undone = 0;
 	pipe->stopped = false;
 	init_waitqueue_head(&pipe->room);
 	init_waitqueue_head(&pipe->ready);
+}
+
+static bool room(const struct vmcrypt_pipeline *pipe)
+{
+	return pipe->pages < pipe->max_pages || pipe->stopped;
 }
 
 /**
@@ -327,29 +439,51 @@ void vmcrypt_pipeline_start(struct vmcrypt_pipeline *pipe,
  */
 bool vmcrypt_pipeline_has_room(struct vmcrypt_pipeline *pipe)
 {
-	bool room;
+	bool ret;
 
 	spin_lock(&pipe->lock);
-	room = pipe->pages < pipe->max_pages || pipe->stopped;
+	ret = room(pipe);
 	spin_unlock(&pipe->lock);
-	return room;
+	return ret;
+}
+
+/* With the lock, which it gives up meanwhile: work, or wait for room. */
+static int work_or_wait_room(struct vmcrypt_pipeline *pipe)
+	__must_hold(&pipe->lock)
+{
+	struct vmcrypt_job *job = claim(pipe);
+	int ret;
+
+	if (job) {
+		do_job(pipe, job);
+		return 0;
+	}
+	spin_unlock(&pipe->lock);
+	ret = wait_event_interruptible(pipe->room,
+				       vmcrypt_pipeline_has_room(pipe));
+	spin_lock(&pipe->lock);
+	return ret;
 }
 
 /**
  * vmcrypt_pipeline_wait_room - wait until there may be a new job
  * @pipe: the pipeline; one caller at a time
  *
+ * Does jobs itself, rather than sleep.
+ *
  * Return: 0, -EPIPE when it is stopped, or -ERESTARTSYS.
  */
 int vmcrypt_pipeline_wait_room(struct vmcrypt_pipeline *pipe)
 {
-	int ret;
+	int ret = 0;
 
-	ret = wait_event_interruptible(pipe->room,
-				       vmcrypt_pipeline_has_room(pipe));
-	if (ret)
-		return ret;
-	return READ_ONCE(pipe->stopped) ? -EPIPE : 0;
+	spin_lock(&pipe->lock);
+	while (!ret && !room(pipe))
+		ret = work_or_wait_room(pipe);
+	if (!ret && pipe->stopped)
+		ret = -EPIPE;
+	spin_unlock(&pipe->lock);
+	return ret;
 }
 
 /**
@@ -362,12 +496,17 @@ void vmcrypt_pipeline_put(struct vmcrypt_job *job, vmcrypt_job_fn fn)
 	struct vmcrypt_pipeline *pipe = job->pipe;
 
 	job->fn = fn;
-	INIT_WORK(&job->work, job_work);
 	spin_lock(&pipe->lock);
 	list_add_tail(&job->node, &pipe->jobs);
-	pipe->undone++;
+	list_add_tail(&job->todo, &pipe->todo);
+	if (pipe->waiting) {
+		/* It is his; the next one may be somebody else's. */
+		pipe->waiting = false;
+		wake_up(&pipe->ready);
+	} else {
+		delegate(pipe);
+	}
 	spin_unlock(&pipe->lock);
-	queue_work(crypt_wq, &job->work);
 }
 
 /**
@@ -388,6 +527,14 @@ void vmcrypt_pipeline_put_done(struct vmcrypt_job *job, int error)
 	spin_unlock(&pipe->lock);
 }
 
+static bool first_is_done(struct vmcrypt_pipeline *pipe)
+{
+	const struct vmcrypt_job *job;
+
+	job = list_first_entry_or_null(&pipe->jobs, struct vmcrypt_job, node);
+	return job && job->done;
+}
+
 /**
  * vmcrypt_pipeline_first - the first job, once it is done
  * @pipe: the pipeline
@@ -406,22 +553,57 @@ struct vmcrypt_job *vmcrypt_pipeline_first(struct vmcrypt_pipeline *pipe)
 	return job;
 }
 
+/* Is there something that ends a wait, or something to do? */
+static bool is_awaited(struct vmcrypt_pipeline *pipe)
+{
+	bool ret;
+
+	spin_lock(&pipe->lock);
+	ret = pipe->stopped || first_is_done(pipe) || !list_empty(&pipe->todo);
+	spin_unlock(&pipe->lock);
+	return ret;
+}
+
+/* With the lock, which it gives up meanwhile: work, or wait for some. */
+static int work_or_wait(struct vmcrypt_pipeline *pipe)
+	__must_hold(&pipe->lock)
+{
+	struct vmcrypt_job *job = claim(pipe);
+	int ret;
+
+	if (job) {
+		do_job(pipe, job);
+		return 0;
+	}
+	pipe->waiting = true;
+	spin_unlock(&pipe->lock);
+	ret = wait_event_interruptible(pipe->ready, is_awaited(pipe));
+	spin_lock(&pipe->lock);
+	pipe->waiting = false;
+	return ret;
+}
+
 /**
  * vmcrypt_pipeline_wait - wait until the first job is done
  * @pipe: the pipeline; one caller at a time
+ *
+ * Does jobs itself, rather than sleep.
  *
  * Return: 0, -EPIPE when it is stopped, or -ERESTARTSYS.
  */
 int vmcrypt_pipeline_wait(struct vmcrypt_pipeline *pipe)
 {
-	int ret;
+	int ret = 0;
 
-	ret = wait_event_interruptible(pipe->ready,
-				       READ_ONCE(pipe->stopped) ||
-				       vmcrypt_pipeline_first(pipe));
-	if (ret)
-		return ret;
-	return READ_ONCE(pipe->stopped) ? -EPIPE : 0;
+	spin_lock(&pipe->lock);
+	while (!ret && !pipe->stopped && !first_is_done(pipe))
+		ret = work_or_wait(pipe);
+	if (!ret && pipe->stopped)
+		ret = -EPIPE;
+	/* What was left for the caller, who goes away. */
+	delegate(pipe);
+	spin_unlock(&pipe->lock);
+	return ret;
 }
 
 /**
@@ -449,16 +631,6 @@ void vmcrypt_pipeline_stop(struct vmcrypt_pipeline *pipe)
 	spin_unlock(&pipe->lock);
 }
 
-static bool all_done(struct vmcrypt_pipeline *pipe)
-{
-	bool done;
-
-	spin_lock(&pipe->lock);
-	done = !pipe->undone;
-	spin_unlock(&pipe->lock);
-	return done;
-}
-
 /**
  * vmcrypt_pipeline_end - free all jobs
  * @pipe: the pipeline; nobody else may be in it any more, but workers
@@ -466,9 +638,12 @@ static bool all_done(struct vmcrypt_pipeline *pipe)
 void vmcrypt_pipeline_end(struct vmcrypt_pipeline *pipe)
 {
 	struct vmcrypt_job *job, *next;
+	int i;
 
 	vmcrypt_pipeline_stop(pipe);
-	wait_event(pipe->ready, all_done(pipe));
+	for (i = 0; i < VMCRYPT_WORKERS; i++)
+		cancel_work_sync(&pipe->workers[i].work);
+	INIT_LIST_HEAD(&pipe->todo);
 	list_for_each_entry_safe(job, next, &pipe->jobs, node)
 		vmcrypt_pipeline_pop(job);
 }

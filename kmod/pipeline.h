@@ -4,6 +4,7 @@
 #define _VMCRYPT_PIPELINE_H
 
 #include <crypto/aead.h>
+#include <linux/bitmap.h>
 #include <linux/bvec.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -26,6 +27,9 @@
 	DIV_ROUND_UP(VMCRYPT_JOB_TEXT + (len) + VMCRYPT_RECORD_TAG, PAGE_SIZE)
 #define VMCRYPT_JOB_PAGES_MAX	VMCRYPT_JOB_PAGES(VMCRYPT_RECORD_MAX)
 
+/* How many CPUs work for one direction at most, besides who empties it. */
+#define VMCRYPT_WORKERS		8
+
 /**
  * struct vmcrypt_key - key of one epoch of one direction
  * @ref: one for the direction, one for each job
@@ -47,7 +51,7 @@ typedef int (*vmcrypt_job_fn)(struct vmcrypt_job *job);
 /**
  * struct vmcrypt_job - one record on its way
  * @node: in the pipeline, in order
- * @work: runs @fn
+ * @todo: with those that nobody works on yet, in order
  * @pipe: pipeline
  * @fn: what to do with it
  * @key: key of its epoch, or NULL
@@ -61,7 +65,7 @@ typedef int (*vmcrypt_job_fn)(struct vmcrypt_job *job);
  */
 struct vmcrypt_job {
 	struct list_head node;
-	struct work_struct work;
+	struct list_head todo;
 	struct vmcrypt_pipeline *pipe;
 	vmcrypt_job_fn fn;
 	struct vmcrypt_key *key;
@@ -75,12 +79,25 @@ struct vmcrypt_job {
 };
 
 /**
+ * struct vmcrypt_worker - works on the jobs of a pipeline
+ * @work: does, until there are none
+ * @pipe: pipeline
+ */
+struct vmcrypt_worker {
+	struct work_struct work;
+	struct vmcrypt_pipeline *pipe;
+};
+
+/**
  * struct vmcrypt_pipeline - jobs of one direction, in order
  * @lock: guards all below
  * @jobs: jobs that were put in and not taken out
+ * @todo: those of them that nobody works on yet
+ * @workers: who works on them, but for who waits for the first one
+ * @working: which of @workers are at it, or about to
+ * @waiting: who waits for the first job has nothing to do
  * @pages: pages of the jobs that there are
  * @max_pages: how many before nobody gets a new job
- * @undone: jobs of @jobs that are not done
  * @stopped: nobody waits any more
  * @room: who wants a new job waits here
  * @ready: who wants the first job done waits here
@@ -88,9 +105,12 @@ struct vmcrypt_job {
 struct vmcrypt_pipeline {
 	spinlock_t lock;	/* the queue */
 	struct list_head jobs;
+	struct list_head todo;
+	struct vmcrypt_worker workers[VMCRYPT_WORKERS];
+	DECLARE_BITMAP(working, VMCRYPT_WORKERS);
+	bool waiting;
 	unsigned int pages;
 	unsigned int max_pages;
-	unsigned int undone;
 	bool stopped;
 	wait_queue_head_t room;
 	wait_queue_head_t ready;

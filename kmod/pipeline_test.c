@@ -28,7 +28,7 @@ static void pipeline_test_exit(struct kunit *test)
 {
 	vmcrypt_pipeline_end(&pipe);
 	KUNIT_EXPECT_EQ(test, pipe.pages, 0);
-	KUNIT_EXPECT_EQ(test, pipe.undone, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&pipe.jobs));
 }
 
 static struct vmcrypt_job *job(struct kunit *test, u32 len)
@@ -68,6 +68,49 @@ static void order_is_kept(struct kunit *test)
 		out++;
 	}
 	KUNIT_EXPECT_NULL(test, vmcrypt_pipeline_first(&pipe));
+}
+
+/* Puts jobs in as fast as there is room for them. */
+static int feed(void *data)
+{
+	struct completion *fed = data;
+	struct vmcrypt_job *one;
+	u64 seq;
+
+	for (seq = 0; seq < ROUNDS; seq++) {
+		if (vmcrypt_pipeline_wait_room(&pipe))
+			break;
+		one = vmcrypt_job_new(&pipe, 7 * PAGE_SIZE);
+		if (!one)
+			break;
+		one->seq = seq;
+		vmcrypt_pipeline_put(one, dawdle);
+	}
+	if (seq < ROUNDS)
+		vmcrypt_pipeline_stop(&pipe);
+	complete(fed);
+	return 0;
+}
+
+static void both_ends_work(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(fed);
+	struct task_struct *task;
+	struct vmcrypt_job *one;
+	u64 out;
+
+	task = kthread_run(feed, &fed, "vmcrypt-kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	for (out = 0; out < ROUNDS; out++) {
+		if (vmcrypt_pipeline_wait(&pipe))
+			break;
+		one = vmcrypt_pipeline_first(&pipe);
+		KUNIT_EXPECT_EQ(test, one->seq, out);
+		KUNIT_EXPECT_LT(test, READ_ONCE(pipe.pages), 64 + 8);
+		vmcrypt_pipeline_pop(one);
+	}
+	KUNIT_EXPECT_EQ(test, out, ROUNDS);
+	wait_for_completion(&fed);
 }
 
 static void what_is_done_waits_for_its_turn(struct kunit *test)
@@ -213,25 +256,31 @@ static void a_record_is_what_its_pages_are(struct kunit *test)
 
 static void a_part_is_described(struct kunit *test)
 {
-	struct vmcrypt_job *one = job(test, 3 * PAGE_SIZE);
-	struct bio_vec bvec[5];
+	struct vmcrypt_job *one = job(test, 20 * PAGE_SIZE);
+	size_t at = 16, end = at + 20 * PAGE_SIZE, off;
+	struct bio_vec bvec[21];
+	unsigned int n, i;
 
 	KUNIT_EXPECT_EQ(test, 1, vmcrypt_job_bvec(one, 16, 10, bvec));
 	KUNIT_EXPECT_PTR_EQ(test, bvec[0].bv_page, one->pages[0]);
 	KUNIT_EXPECT_EQ(test, bvec[0].bv_offset, 16);
 	KUNIT_EXPECT_EQ(test, bvec[0].bv_len, 10);
-	KUNIT_EXPECT_EQ(test, 4, vmcrypt_job_bvec(one, 16, 3 * PAGE_SIZE,
-						  bvec));
-	KUNIT_EXPECT_EQ(test, bvec[0].bv_len, PAGE_SIZE - 16);
-	KUNIT_EXPECT_EQ(test, bvec[1].bv_offset, 0);
-	KUNIT_EXPECT_EQ(test, bvec[1].bv_len, PAGE_SIZE);
-	KUNIT_EXPECT_PTR_EQ(test, bvec[3].bv_page, one->pages[3]);
-	KUNIT_EXPECT_EQ(test, bvec[3].bv_len, 16);
+	/* In few pieces or in many: each of its pages is in its place. */
+	n = vmcrypt_job_bvec(one, at, end - at, bvec);
+	for (i = 0; i < n; at += bvec[i++].bv_len) {
+		KUNIT_EXPECT_EQ(test, bvec[i].bv_offset, at % PAGE_SIZE);
+		for (off = 0; off < bvec[i].bv_len; off += 512)
+			KUNIT_EXPECT_PTR_EQ(test, bvec[i].bv_page +
+					    (bvec[i].bv_offset + off) / PAGE_SIZE,
+					    one->pages[(at + off) / PAGE_SIZE]);
+	}
+	KUNIT_EXPECT_EQ(test, at, end);
 	vmcrypt_job_free(one);
 }
 
 static struct kunit_case pipeline_cases[] = {
 	KUNIT_CASE(order_is_kept),
+	KUNIT_CASE(both_ends_work),
 	KUNIT_CASE(what_is_done_waits_for_its_turn),
 	KUNIT_CASE(memory_is_bounded),
 	KUNIT_CASE(a_short_record_gives_pages_back),
