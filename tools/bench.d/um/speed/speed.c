@@ -5,24 +5,28 @@
  *
  * Loading it measures, and prints for each size
  *
- *	vmcrypt_speed: WHAT KIB CIPHER MODULE
+ *	vmcrypt_speed: CPUS WHAT KIB CIPHER SPREAD MODULE WORK
  *
- * WHAT is "seal", or "both": sealed and opened. CIPHER and MODULE are in 10^6
- * bytes a second: one buffer a CPU, sealed (and opened) over and over, and
- * records that are allocated, sealed (and opened) and freed, in order.
+ * WHAT is "seal", or "both": sealed and opened. The rest is in 10^6 bytes a
+ * second, on all CPUs. CIPHER: one buffer a CPU, sealed (and opened) over and
+ * over, which stays in the cache next to the CPU. SPREAD: together as many
+ * buffers as a queue holds, in turn. MODULE: records that are allocated, sealed
+ * (and opened) and freed, in order. WORK: how many percent of the CPUs' time
+ * went into sealing (and opening) meanwhile.
  */
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "pipeline.h"
 
 #define QUEUE_KIB	4096	/* as the default of vmcrypt.channel_kib */
 
-static unsigned int ms = 300;
+static unsigned int ms = 200;
 module_param(ms, uint, 0444);
 MODULE_PARM_DESC(ms, "Milliseconds that each measurement takes");
 
@@ -32,11 +36,14 @@ struct load {
 	struct vmcrypt_pipeline *pipe;
 	struct vmcrypt_key *key;
 	u32 len;
+	u32 buffers;
 	bool both;
 	ktime_t deadline;
 	u64 bytes;
 	int error;
 };
+
+static atomic64_t work_ns;
 
 static bool over(const struct load *load)
 {
@@ -70,13 +77,17 @@ static int cipher_once(struct load *load, struct aead_request *req,
 
 static void cipher_loop(struct load *load, struct aead_request *req, u8 *buf)
 {
+	size_t stride = load->len + PAGE_SIZE;
 	struct scatterlist sg;
+	u32 i = 0;
 
-	sg_init_one(&sg, buf, VMCRYPT_RECORD_HEADER + load->len +
-		    VMCRYPT_RECORD_TAG);
 	do {
+		sg_init_one(&sg, buf + i * stride + VMCRYPT_JOB_HEADER,
+			    VMCRYPT_RECORD_HEADER + load->len +
+			    VMCRYPT_RECORD_TAG);
 		load->error = cipher_once(load, req, &sg);
 		load->bytes += load->len;
+		i = (i + 1) % load->buffers;
 		cond_resched();
 	} while (!over(load));
 }
@@ -84,25 +95,42 @@ static void cipher_loop(struct load *load, struct aead_request *req, u8 *buf)
 static int cipher_thread(void *data)
 {
 	struct load *load = data;
-	unsigned int order = get_order(load->len + PAGE_SIZE);
-	u8 *buf = (u8 *)__get_free_pages(GFP_KERNEL, order);
+	size_t size = load->buffers * (load->len + PAGE_SIZE);
+	u8 *buf = alloc_pages_exact(size, GFP_KERNEL);
 	struct aead_request *req;
 
 	req = aead_request_alloc(load->key->aead, GFP_KERNEL);
 	if (buf && req)
-		cipher_loop(load, req, buf + VMCRYPT_JOB_HEADER);
+		cipher_loop(load, req, buf);
 	else
 		load->error = -ENOMEM;
 	aead_request_free(req);
-	free_pages((unsigned long)buf, order);
+	if (buf)
+		free_pages_exact(buf, size);
 	return rest(load);
 }
 
 /* Records */
 
+static int timed(struct vmcrypt_job *job, bool both)
+{
+	u64 since = ktime_get_ns();
+	int ret = vmcrypt_job_seal(job);
+
+	if (!ret && both)
+		ret = vmcrypt_job_open(job);
+	atomic64_add(ktime_get_ns() - since, &work_ns);
+	return ret;
+}
+
+static int seal(struct vmcrypt_job *job)
+{
+	return timed(job, false);
+}
+
 static int seal_and_open(struct vmcrypt_job *job)
 {
-	return vmcrypt_job_seal(job) ?: vmcrypt_job_open(job);
+	return timed(job, true);
 }
 
 static int feed(struct load *load, u64 seq)
@@ -120,8 +148,7 @@ static int feed(struct load *load, u64 seq)
 	job->record.len = load->len;
 	job->seq = seq;
 	job->key = vmcrypt_key_get(load->key);
-	vmcrypt_pipeline_put(job, load->both ? seal_and_open :
-			     vmcrypt_job_seal);
+	vmcrypt_pipeline_put(job, load->both ? seal_and_open : seal);
 	return 0;
 }
 
@@ -193,9 +220,9 @@ static void prepare(struct load *load, struct vmcrypt_pipeline *pipe,
 	load->deadline = ktime_add_ms(ktime_get(), ms);
 }
 
-static long measure_cipher(const struct load *like)
+static long measure_cipher(const struct load *like, u32 buffers)
 {
-	struct vmcrypt_pipeline none;
+	static struct vmcrypt_pipeline none;
 	struct load *loads;
 	unsigned int n = 0;
 	long ret;
@@ -207,6 +234,7 @@ static long measure_cipher(const struct load *like)
 	vmcrypt_pipeline_start(&none, 1);
 	for_each_online_cpu(cpu) {
 		prepare(&loads[n], &none, like);
+		loads[n].buffers = buffers;
 		start(&loads[n++], cipher_thread, cpu);
 	}
 	ret = finish(loads, n, ktime_get());
@@ -214,15 +242,22 @@ static long measure_cipher(const struct load *like)
 	return ret;
 }
 
+/* Percent of the time of all CPUs. */
+static unsigned int share(u64 ns)
+{
+	return div64_u64(100 * ns, (u64)ms * NSEC_PER_MSEC * num_online_cpus());
+}
+
 static long measure_module(const struct load *like)
 {
-	struct vmcrypt_pipeline pipe;
+	static struct vmcrypt_pipeline pipe;
 	struct load loads[2];
 	long ret;
 
 	vmcrypt_pipeline_start(&pipe, QUEUE_KIB >> (PAGE_SHIFT - 10));
 	prepare(&loads[0], &pipe, like);
 	prepare(&loads[1], &pipe, like);
+	atomic64_set(&work_ns, 0);
 	start(&loads[0], feed_thread, -1);
 	start(&loads[1], take_thread, -1);
 	ret = finish(loads, 2, ktime_get());
@@ -232,12 +267,18 @@ static long measure_module(const struct load *like)
 
 static int measure(const struct load *like)
 {
-	long cipher = measure_cipher(like), module = measure_module(like);
+	u32 queue = QUEUE_KIB * SZ_1K / like->len;
+	u32 each = max(1U, queue / max(2U, num_online_cpus()));
+	long cipher = measure_cipher(like, 1);
+	long spread = measure_cipher(like, each);
+	long module = measure_module(like);
 
-	if (cipher < 0 || module < 0)
-		return cipher < 0 ? cipher : module;
-	pr_info("vmcrypt_speed: %s %u %ld %ld\n", like->both ? "both" : "seal",
-		like->len >> 10, cipher, module);
+	if (cipher < 0 || spread < 0 || module < 0)
+		return min3(cipher, spread, module);
+	pr_info("vmcrypt_speed: %u %s %u %ld %ld %ld %u\n",
+		num_online_cpus(), like->both ? "both" : "seal",
+		like->len >> 10, cipher, spread, module,
+		share(atomic64_read(&work_ns)));
 	return 0;
 }
 
@@ -254,7 +295,7 @@ static int __init speed_init(void)
 	ret = PTR_ERR_OR_ZERO(like.key);
 	if (ret)
 		goto out;
-	for (like.len = 16 << 10; !ret && like.len <= VMCRYPT_RECORD_MAX;
+	for (like.len = SZ_64K; !ret && like.len <= VMCRYPT_RECORD_MAX;
 	     like.len *= 2) {
 		like.both = false;
 		ret = measure(&like);
