@@ -175,6 +175,29 @@ static void canceled(void **state)
 	assert_code(w->h->ops->outgoing(w->h, &out, &result, &w->err), VMC_ETIMEDOUT, &w->err);
 }
 
+/* libvirt's own stand-in for a hypervisor, which needs no daemon. */
+static void with_the_real_virsh(void **state)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct hypervisor *h;
+	struct hv_info info;
+
+	(void)state;
+	if (system("virsh -q -c test:///default version > /dev/null 2>&1"))
+		skip();
+	assert_ok(libvirt_open(&h, "test", "test:///default", &err), &err);
+	assert_ok(h->ops->probe(h, &info, &err), &err);
+	assert_string_equal(info.name, "test");
+	assert_int_equal(strlen(info.id), VMC_UUID_STR - 1);
+	assert_true(info.running && info.active);
+	assert_true(info.memory > 0 && info.version[0]);
+	hv_info_clear(&info);
+	hypervisor_close(h);
+	assert_ok(libvirt_open(&h, "no such domain", "test:///default", &err), &err);
+	assert_code(h->ops->probe(h, &info, &err), VMC_ENOENT, &err);
+	hypervisor_close(h);
+}
+
 static void children(void **state)
 {
 	static const char *const none[] = { "no-such-program", NULL }, *const slow[] = { "sleep", "100", NULL };
@@ -211,7 +234,8 @@ static void parsers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		t(probes), t(migrates), t(fails), t(canceled), cmocka_unit_test(children), cmocka_unit_test(parsers),
+		t(probes), t(migrates), t(fails), t(canceled), cmocka_unit_test(with_the_real_virsh),
+		cmocka_unit_test(children), cmocka_unit_test(parsers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
