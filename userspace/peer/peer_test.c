@@ -315,7 +315,7 @@ static void identity_stays(void **state)
 	char before[CERT_FINGERPRINT], *pem;
 	json_t *o;
 
-	strcpy(before, fingerprint_of(w, 0));
+	snprintf(before, sizeof(before), "%s", fingerprint_of(w, 0));
 	peers_close(w->p[0]);
 	open_peers(w, 0);
 	assert_string_equal(fingerprint_of(w, 0), before);

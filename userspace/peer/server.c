@@ -233,7 +233,7 @@ static int bind_one(const struct addrinfo *a, int *out)
 
 static uint16_t port_of(int fd)
 {
-	struct sockaddr_in6 a;
+	struct sockaddr_in6 a = { .sin6_port = 0 };
 	socklen_t len = sizeof(a);
 
 	if (getsockname(fd, (struct sockaddr *)&a, &len))
