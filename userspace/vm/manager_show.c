@@ -364,7 +364,7 @@ static json_t *list_all(struct vmm *m, enum vm_which which, struct vmc_error *er
 	json_t *list = json_array();
 	struct present p;
 	size_t i, n = 0;
-	char **ids;
+	char **ids = NULL;
 	int r;
 
 	r = list ? vm_ids(m, which, NULL, 0, &ids, &n, err) : vmc_fail(err, VMC_ENOMEM, "out of memory");
