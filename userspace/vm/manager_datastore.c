@@ -138,7 +138,7 @@ static int clear_device(const char *path, bool force, struct vmc_error *err)
 	int r;
 
 	r = device_inspect(path, &block, &size, err);
-	if (r == VMC_ENOENT && !strncmp(path, "/dev/", strlen("/dev/")))
+	if (r == VMC_ENOENT && !strncmp(path, "/dev/", strlen("/dev/")) && strncmp(path, "/dev/shm/", strlen("/dev/shm/")))
 		return vmc_fail(err, r, "there is no device '%s'", path);
 	if (r == VMC_ENOENT || (!r && !block))	/* make_state() refuses a file that is there */
 		return 0;
