@@ -36,6 +36,7 @@ check()
 	fi
 }
 
+pids=()
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 chmod 0755 "$work"
@@ -62,11 +63,13 @@ host()
 		<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy>
 		</busconfig>
 	CONF
-	dbus-daemon --nofork --nopidfile --config-file="$h/bus.conf" 2>"$h/bus-log" &
+	dbus-daemon --nofork --nopidfile --config-file="$h/bus.conf" >/dev/null 2>"$h/bus-log" &
+	pids+=("$!")
 	at_exit end "$!"
 	wait_for 10 test -S "$h/bus" || bail "no bus: $(cat "$h/bus-log")"
 	VMCRYPT_CONFIG_DIR=$h/etc VMCRYPT_STATE_DIR=$h/state VMCRYPT_RUNTIME_DIR=$h/run "$bin/vmcryptd" --foreground \
-		--config="$h/vmcrypt.conf" --bus-address="unix:path=$h/bus" 2>>"$h/log" &
+		--config="$h/vmcrypt.conf" --bus-address="unix:path=$h/bus" >/dev/null 2>>"$h/log" &
+	pids+=("$!")
 	at_exit end "$!"
 	wait_for 20 as "$1" "$bin/vmcrypt" host identity show >/dev/null 2>&1 || bail "no vmcryptd: $(cat "$h/log")"
 }
@@ -84,7 +87,8 @@ machine()
 	qemu-system-x86_64 -name web1 -uuid 11111111-1111-4111-8111-111111111111 -machine pc -accel tcg -m 64 -nodefaults \
 		-display none -device loader,file="$image",addr=0x1000000,force-raw=on \
 		-qmp "unix:$work/$name.qmp,server=on,wait=off" -qmp "unix:$work/$name.own,server=on,wait=off" "$@" \
-		2>"$work/$name.log" &
+		>/dev/null 2>"$work/$name.log" &
+	pids+=("$!")
 	at_exit end "$!"
 	wait_for 30 test -S "$work/$name.own" || bail "no QEMU: $(cat "$work/$name.log")"
 }
@@ -159,4 +163,5 @@ machine three "$work/zero" -incoming defer
 check "it comes back" as b "$bin/vmcrypt" migrate web1 --to a --qmp "$work/two.qmp" --to-qmp "$work/three.qmp" --parallel 3
 check "with all its memory" memory_is three "$work/random"
 check "nothing is left" eval "! ls -A '$work'/[ab]/run/migrate/* 2>/dev/null | grep -q ."
+kill -KILL "${pids[@]}" 2>/dev/null
 done_testing
