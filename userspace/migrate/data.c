@@ -47,7 +47,7 @@ static int read_prelude(int fd, struct prelude *p, struct vmc_error *err)
 static void begin(struct migrations *m, int fd)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	struct prelude p;
+	struct prelude p = { .number = 0 };
 
 	if (read_prelude(fd, &p, &err)) {
 		close(fd);

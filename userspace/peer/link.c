@@ -392,7 +392,7 @@ int peer_dial(struct peers *p, const char *name, uint64_t deadline, struct peer_
 		return vmc_fail(err, VMC_ENOMEM, "no memory for a link");
 	l->candidates = calloc(1, sizeof(*l->candidates));
 	rc = l->candidates ? store_find(p, name, l->candidates, err) : vmc_fail(err, VMC_ENOMEM, "no memory for a link");
-	if (!rc) {
+	if (!rc && l->candidates) {
 		l->n_candidates = 1;
 		snprintf(l->where, sizeof(l->where), strchr(l->candidates->host, ':') ? "[%s]:%u" : "%s:%u",
 			 l->candidates->host, l->candidates->port);
@@ -430,8 +430,8 @@ void peer_close(struct peer_link *l)
 
 static int receive(struct peer_link *l, struct peer_message *m, uint64_t deadline, struct vmc_error *err)
 {
-	uint8_t *bytes;
-	size_t n;
+	uint8_t *bytes = NULL;
+	size_t n = 0;
 	int rc = link_read_frame(l, &bytes, &n, deadline, err);
 
 	if (rc)
