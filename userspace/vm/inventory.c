@@ -109,8 +109,7 @@ static const char *const steps[INVENTORY_SCHEMA] = {
 	"ALTER TABLE vms ADD COLUMN autoopen INTEGER NOT NULL DEFAULT 0;"
 	"PRAGMA user_version = 4;",
 
-	"CREATE TABLE policies(vm TEXT PRIMARY KEY, name TEXT NOT NULL, migration TEXT NOT NULL);"
-	"PRAGMA user_version = 5;",
+	"CREATE TABLE policies(vm TEXT PRIMARY KEY, name TEXT NOT NULL, migration TEXT NOT NULL); PRAGMA user_version = 5;",
 };
 
 struct inventory {
