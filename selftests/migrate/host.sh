@@ -61,4 +61,20 @@ captured)	# how often the guest's words were on the wire, and how many bytes the
 	lab_await 30 sh -c '! pgrep -x tcpdump > /dev/null'
 	echo "$(grep -a -o what-only-the-guest-knows /srv/vms/wire.pcap | wc -l) $(stat -c %s /srv/vms/wire.pcap)"
 	;;
+no-module)	# this host cannot encrypt. What asks for the family would load the module again.
+	mkdir -p /etc/modprobe.d
+	echo 'blacklist vmcrypt' > /etc/modprobe.d/vmcrypt-test.conf
+	rmmod vmcrypt
+	[ -e /sys/module/vmcrypt ] || echo gone
+	;;
+slow)	# what leaves this host: 4 Mbit/s
+	tc qdisc add dev eth0 root tbf rate 4mbit burst 32kbit latency 400ms
+	;;
+fast)
+	tc qdisc del dev eth0 root
+	;;
+cut)	# the connections of the migration that leaves this host, once a megabyte went through one
+	lab_await 60 sh -c 'ss -H -t -i -n dport = 5699 | grep -q "bytes_sent:[1-9][0-9]\{6\}"'
+	ss -H -K -t -n dport = 5699
+	;;
 esac
