@@ -727,6 +727,8 @@ static void channel_reap(struct work_struct *work)
 	mutex_unlock(&ch->read_lock);
 	mutex_unlock(&ch->write_lock);
 
+	/* First: who hears of the end may delete the migration at once. */
+	vmcrypt_migration_closed(ch->migration, event.reason);
 	mutex_lock(&channels_lock);
 	list_del(&ch->node);
 	count--;
@@ -736,7 +738,7 @@ static void channel_reap(struct work_struct *work)
 	blocking_notifier_call_chain(&vmcrypt_events,
 				     VMCRYPT_CMD_CHANNEL_CLOSE_NTF, &event);
 	mutex_unlock(&channels_lock);
-	vmcrypt_migration_closed(ch->migration, event.reason);
+	vmcrypt_migration_put(ch->migration);
 
 	sockfd_put(ch->wire);
 	if (ch->plain)

@@ -46,7 +46,11 @@ static void migration_release(struct kref *ref)
 	migration_free(container_of(ref, struct vmcrypt_migration, ref));
 }
 
-static void migration_put(struct vmcrypt_migration *mig)
+/**
+ * vmcrypt_migration_put - drop a reference
+ * @mig: the migration
+ */
+void vmcrypt_migration_put(struct vmcrypt_migration *mig)
 {
 	kref_put(&mig->ref, migration_release);
 }
@@ -106,7 +110,7 @@ static void drop(struct vmcrypt_migration *mig, enum vmcrypt_end reason)
 	trace_vmcrypt_migration_end(mig->id, mig->vm_id, reason);
 	blocking_notifier_call_chain(&vmcrypt_events,
 				     VMCRYPT_CMD_MIGRATION_END_NTF, &event);
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 }
 
 static struct vmcrypt_migration *
@@ -344,7 +348,7 @@ vmcrypt_migration_take(u32 id, u32 number, struct netlink_ext_ack *extack)
 	if (!used)
 		return mig;
 	NL_SET_ERR_MSG(extack, "number of the channel was in use before; take another");
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 	return ERR_PTR(-EEXIST);
 }
 
@@ -357,12 +361,12 @@ void vmcrypt_migration_give(struct vmcrypt_migration *mig)
 	mutex_lock(&migrations_lock);
 	mig->channels--;
 	mutex_unlock(&migrations_lock);
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 }
 
 /**
- * vmcrypt_migration_closed - a channel ended
- * @mig: its migration, which is given back
+ * vmcrypt_migration_closed - a channel ended, and counts no more
+ * @mig: its migration; the reference to it stays
  * @reason: why
  */
 void vmcrypt_migration_closed(struct vmcrypt_migration *mig,
@@ -372,8 +376,8 @@ void vmcrypt_migration_closed(struct vmcrypt_migration *mig,
 	if (!mig->closed || mig->end == VMCRYPT_END_COMPLETED)
 		mig->end = reason;
 	mig->closed = true;
+	mig->channels--;
 	mutex_unlock(&migrations_lock);
-	vmcrypt_migration_give(mig);
 }
 
 /**
@@ -473,7 +477,7 @@ static struct vmcrypt_migration *get_mover(u32 id, const u8 *vm_id,
 		NL_SET_ERR_MSG(extack, "DEKs go only where the policy is \"required\"");
 	else
 		return mig;
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 	return ERR_PTR(-EPERM);
 }
 
@@ -503,7 +507,7 @@ int vmcrypt_migration_export(u32 id, const u8 *vm_id, const char *volume,
 		return PTR_ERR(mig);
 	ret = vmcrypt_dek_export(vm_id, volume, mig->aead, kek_id, sealed,
 				 extack);
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 	return ret;
 }
 
@@ -531,7 +535,7 @@ int vmcrypt_migration_import(u32 id, const struct vmcrypt_bind *bind,
 	if (IS_ERR(mig))
 		return PTR_ERR(mig);
 	ret = vmcrypt_dek_import(bind, mig->aead, sealed, loaded, extack);
-	migration_put(mig);
+	vmcrypt_migration_put(mig);
 	return ret;
 }
 

@@ -110,6 +110,7 @@ int vmcrypt_migration_del(u32 id, bool force, struct netlink_ext_ack *extack);
 struct vmcrypt_migration *
 vmcrypt_migration_take(u32 id, u32 number, struct netlink_ext_ack *extack);
 void vmcrypt_migration_give(struct vmcrypt_migration *mig);
+void vmcrypt_migration_put(struct vmcrypt_migration *mig);
 void vmcrypt_migration_closed(struct vmcrypt_migration *mig,
 			      enum vmcrypt_end reason);
 int vmcrypt_migration_show(u32 id, vmcrypt_migration_fn fn, void *ctx,
