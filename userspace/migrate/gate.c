@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/acl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,18 +39,23 @@ struct gate {
 
 /* ---- the folder ---------------------------------------------------------- */
 
-static int own(const char *path, uid_t uid, gid_t gid, mode_t mode, struct vmc_error *err)
+/* For its owner and @uid alone. By an ACL: to give it away takes a capability that much else could be done with. */
+static int share(const char *path, uid_t uid, const char *perm, struct vmc_error *err)
 {
-	struct stat st;
+	char text[80];
+	acl_t acl;
+	int rc = 0;
 
-	if (chmod(path, mode) || stat(path, &st))
-		return vmc_fail_errno(err, errno, "cannot prepare '%s'", path);
-	if ((st.st_uid != uid || st.st_gid != gid) && chown(path, uid, gid))
-		return vmc_fail_errno(err, errno, "cannot give '%s' to user %u of the hypervisor", path, uid);
-	return 0;
+	snprintf(text, sizeof(text), "u::%s,u:%u:%s,g::---,m::%s,o::---", perm, uid, perm, perm);
+	acl = acl_from_text(text);
+	if (!acl || acl_set_file(path, ACL_TYPE_ACCESS, acl))
+		rc = vmc_fail_errno(err, errno, "cannot let user %u of the hypervisor use '%s'", uid, path);
+	if (acl)
+		acl_free(acl);
+	return rc;
 }
 
-int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid, gid_t gid, char *dir, size_t n,
+int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid, char *dir, size_t n,
 		  struct vmc_error *err)
 {
 	char id[VMC_UUID_STR];
@@ -65,7 +71,7 @@ int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid,
 		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long for a socket", dir);
 	if (mkdir(dir, 0700))
 		return vmc_fail_errno(err, errno, "cannot make the folder '%s'", dir);
-	rc = own(dir, uid, gid, 0700, err);
+	rc = share(dir, uid, "rwx", err);
 	if (rc)
 		rmdir(dir);
 	return rc;
@@ -214,7 +220,7 @@ static int listen_at(struct gate *g, enum hv_socket kind, struct vmc_error *err)
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", g->s.dir, hv_socket_name(kind));
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, BACKLOG))
 		return vmc_fail_errno(err, errno, "cannot listen at '%s'", a.sun_path);
-	return own(a.sun_path, g->s.uid, g->s.gid, 0600, err);
+	return share(a.sun_path, g->s.uid, "rw-", err);
 }
 
 static int start(struct gate *g, struct vmc_error *err)

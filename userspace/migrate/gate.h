@@ -17,7 +17,6 @@
 struct gate_setup {
 	const char *dir;	/* exists, see gate_dir_make() */
 	uid_t uid;		/* who connects */
-	gid_t gid;
 	const char *host;	/* the other one's address for data */
 	uint16_t port;
 	vmc_uuid migration;
@@ -31,7 +30,7 @@ int gate_failed(struct gate *g, struct vmc_error *err);
 void gate_close(struct gate *g);	/* NULL is fine */
 
 /* RUNTIME_DIR/migrate/ID for @uid alone; and gone with all that is in it. */
-int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid, gid_t gid, char *dir, size_t n,
+int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid, char *dir, size_t n,
 		  struct vmc_error *err);
 void gate_dir_remove(const char *dir);
 

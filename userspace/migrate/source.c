@@ -316,10 +316,10 @@ static void on_progress(const struct hv_progress *hv, void *data)
 static int open_gate(struct leaving *l, struct vmc_error *err)
 {
 	struct gate_setup s = {
-		.dir = l->dir, .uid = l->info.uid, .gid = l->info.gid, .host = l->host, .port = l->port,
+		.dir = l->dir, .uid = l->info.uid, .host = l->host, .port = l->port,
 		.migration = l->migration, .flow = l->flow,
 	};
-	int rc = gate_dir_make(l->m->s.cfg->runtime_dir, &l->migration, l->info.uid, l->info.gid, l->dir, sizeof(l->dir), err);
+	int rc = gate_dir_make(l->m->s.cfg->runtime_dir, &l->migration, l->info.uid, l->dir, sizeof(l->dir), err);
 
 	if (rc) {
 		l->dir[0] = '\0';
