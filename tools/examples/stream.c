@@ -89,6 +89,20 @@ static void ask(struct nl_msg *m, const char *what)
 		errx(1, "%s: %s", what, nl_geterror(r));
 }
 
+/* However this ends: a migration whose keys are agreed outlives the process that made it. */
+static void forget(void)
+{
+	struct nl_msg *m;
+
+	if (!migration)
+		return;
+	m = request(VMCRYPT_CMD_MIGRATION_DEL);
+	nla_put_u32(m, VMCRYPT_A_MIGRATION_ID, migration);
+	nla_put_flag(m, VMCRYPT_A_MIGRATION_FORCE);
+	nl_send_auto(sk, m);
+	nlmsg_free(m);
+}
+
 /* Each kernel keeps its private half to itself, and nobody else ever has the key. */
 static void agree(int wire, bool source, const uint8_t *secret, size_t n)
 {
@@ -170,6 +184,7 @@ int main(int argc, char *argv[])
 	nl_socket_disable_seq_check(events);
 	if (nl_socket_add_membership(events, genl_ctrl_resolve_grp(sk, VMCRYPT_FAMILY_NAME, VMCRYPT_MCGRP_EVENTS)))
 		errx(1, "cannot hear of the kernel's events");
+	atexit(forget);
 	wire = dial(source ? argv[4] : NULL, argv[2]);
 	if (wire < 0)
 		err(1, "accept");
@@ -189,6 +204,7 @@ int main(int argc, char *argv[])
 	m = request(VMCRYPT_CMD_MIGRATION_DEL);
 	nla_put_u32(m, VMCRYPT_A_MIGRATION_ID, migration);
 	ask(m, "migration-del");
+	migration = 0;
 	fprintf(stderr, reason == VMCRYPT_END_COMPLETED ? "completed\n" : "ended for another reason\n");
 	return reason != VMCRYPT_END_COMPLETED;
 }
