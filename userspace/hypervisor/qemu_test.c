@@ -175,14 +175,20 @@ static void assert_ended(struct machine *m)
 	close(fd);
 }
 
+/* QEMU passes through states of a few milliseconds, of which it tells by no event. */
 static void assert_status(struct machine *m, const char *want)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
+	uint64_t until = vmc_now_ms() + 10000;
+	char got[32];
 	json_t *ret;
 
-	assert_ok(qmp_call(m->q, "query-status", NULL, &ret, &err), &err);
-	assert_string_equal(json_string_value(json_object_get(ret, "status")), want);
-	json_decref(ret);
+	do {
+		assert_ok(qmp_call(m->q, "query-status", NULL, &ret, &err), &err);
+		snprintf(got, sizeof(got), "%s", json_string_value(json_object_get(ret, "status")));
+		json_decref(ret);
+	} while (strcmp(got, want) && vmc_now_ms() < until && !poll(NULL, 0, 10));
+	assert_string_equal(got, want);
 }
 
 /* A copy of what the guest has as memory. */
