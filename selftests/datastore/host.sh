@@ -8,7 +8,7 @@ set -u
 
 here=$(cd "$(dirname "$0")" && pwd -P)
 state=$LAB_BUILD/datastore/host
-options=(--kernel "$LAB_KERNEL_SERIES" --mem 1536 --dbus --tpm --timeout 400 --state "$state")
+options=(--kernel "$LAB_KERNEL_SERIES" --mem 1536 --dbus --tpm --timeout 900 --state "$state")
 
 rm -rf "$state"
 mkdir -p "$state"
