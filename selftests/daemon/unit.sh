@@ -126,6 +126,7 @@ cat >/etc/vmcrypt/hooks/on-alarm <<-'HOOK'
 	echo >>/srv/vms/heard
 	# within the unit's walls
 	touch /usr/breach /etc/breach 2>/dev/null
+	echo finished >>/srv/vms/heard
 	exit 0
 HOOK
 chmod 0755 /etc/vmcrypt/hooks/on-alarm
@@ -134,6 +135,7 @@ systemctl reload vmcryptd.service
 check "a host without a fault is well, but for a key provider" grep -q "^1 thing needs attention" <(vmcrypt status)
 check "a key provider that is not there" "${manager[@]}" AddProvider sss kmip away '{"servers":["127.0.0.1:1"]}'
 check "the hook hears of it" wait_for 60 grep -q "^raised provider-down away" /srv/vms/heard
+check "to its end" wait_for 60 grep -qx finished /srv/vms/heard
 check "with the alarm as JSON" grep -q '"type":"provider-down"' /srv/vms/heard
 check "and stays within the walls" test ! -e /usr/breach -a ! -e /etc/breach
 check "the figures are in the file" wait_for 30 grep -q '^vmcrypt_provider_up{provider="away"} 0$' /srv/vms/vmcrypt.prom
