@@ -7,8 +7,8 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd -P)
-state=$LAB_BUILD/datastore/host
-options=(--kernel "$LAB_KERNEL_SERIES" --mem 1536 --dbus --tpm --timeout 900 --state "$state")
+state=$LAB_BUILD/datastore/host-$LAB_KERNEL_SERIES
+options=(--kernel "$LAB_KERNEL_SERIES" --mem 1536 --dbus --tpm --timeout 600 --state "$state")
 
 rm -rf "$state"
 mkdir -p "$state"
