@@ -106,13 +106,15 @@ tap_exit()
 }
 
 # wait_for SECONDS COMMAND...: until COMMAND succeeds; 1 when it does not in
-# that time.  COMMAND is tried ten times a second: where something can be waited
-# for in earnest (a fifo, inotifywait, busctl wait), do that.
+# five times as long: SECONDS are those of an idle machine, and an emulated host
+# may have a part of one only.  COMMAND is tried ten times a second: where
+# something can be waited for in earnest (a fifo, inotifywait, busctl wait), do
+# that.
 wait_for()
 {
 	local until tick now
 	read -r now _ </proc/uptime
-	until=$((${now%.*} + $1))
+	until=$((${now%.*} + 5 * $1))
 	shift
 	until "$@"; do
 		read -r tick _ </proc/uptime
