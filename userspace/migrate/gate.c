@@ -3,8 +3,6 @@
 #include "gate.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,14 +15,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../keys/kmip/net.h"
 #include "../lib/fs.h"
 #include "../lib/log.h"
+#include "../net/tcp.h"
 #include "prelude.h"
 
 #define BACKLOG		128
 #define JOIN_MS		15000
-#define SILENCE_S	30
 
 struct gate {
 	struct gate_setup s;
@@ -91,19 +88,6 @@ void gate_dir_remove(const char *dir)
 
 /* ---- one connection -------------------------------------------------------- */
 
-void gate_set_timers(int fd)
-{
-	int on = 1, idle = SILENCE_S / 2, interval = SILENCE_S / 6, count = 3;
-	unsigned int silence = SILENCE_S * 1000;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
-}
-
 int gate_connect(const char *path, uint64_t deadline, int *out, struct vmc_error *err)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -160,7 +144,7 @@ static int join(struct gate *g, enum hv_socket kind, int plain, struct vmc_error
 	else
 		rc = net_connect(g->host, g->s.port, deadline, &wire, err);
 	if (!rc) {
-		gate_set_timers(wire);
+		net_set_timers(wire);
 		rc = exchange(g, wire, &p, deadline, err);
 	}
 	if (rc) {

@@ -36,7 +36,5 @@ void gate_dir_remove(const char *dir);
 
 /* Connect to the unix socket @path until @deadline (vmc_now_ms()). */
 int gate_connect(const char *path, uint64_t deadline, int *fd, struct vmc_error *err);
-/* How long a silent host is waited for on a connection of data. */
-void gate_set_timers(int fd);
 
 #endif

@@ -26,15 +26,12 @@ struct migrations {
 	struct migrations_setup s;
 	struct peer_server *server;	/* NULL: see no_listen */
 	struct vmc_error no_listen;
-	int data_fd, data_wake;		/* -1: none */
+	struct acceptor *data;		/* NULL: the same */
 	uint16_t data_port;
-	pthread_t data_thread;
-	bool data_running;
 	pthread_mutex_t lock;		/* guards the lists */
 	pthread_cond_t changed;
 	struct watch *watches;
 	struct incoming *coming;	/* see incoming.c */
-	unsigned int joining;		/* connections that are being looked after */
 };
 
 int migrate_hello(struct migrations *m, struct peer_link *link, uint64_t deadline, struct hello *there,

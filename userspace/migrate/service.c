@@ -61,7 +61,6 @@ int migrations_open(struct migrations **out, const struct migrations_setup *s, s
 	m->s = *s;
 	if (!m->s.hypervisor)
 		m->s.hypervisor = open_driver;
-	m->data_fd = m->data_wake = -1;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->changed, NULL);
 	listen_here(m);

@@ -3,41 +3,24 @@
  * A link: TLS 1.3, certificates on both sides. The side that accepted says one byte once it trusts the other, since
  * in TLS 1.3 whoever dialed is done with the handshake before.
  */
-#include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../keys/kmip/net.h"
-#include "../keys/kmip/sock_bio.h"
 #include "../lib/i18n.h"
 #include "../lib/message.h"
 #include "../lib/util.h"
+#include "../net/tcp.h"
 #include "message.h"
 #include "peer_priv.h"
 
 #define WELCOME		0x01
-/* A host that vanished is noticed so many seconds after it was heard last. */
-#define SILENCE_S	30
-#define PROBE_S		5
 
 /* ---- TLS --------------------------------------------------------------- */
-
-static const char *ssl_reason(void)
-{
-	unsigned long e = ERR_peek_last_error();
-	const char *s = e ? ERR_reason_error_string(e) : NULL;
-
-	ERR_clear_error();
-	return s ? s : "no reason given";
-}
 
 /* Stands in for OpenSSL's own: the trust store says who is who. */
 static int verify(X509_STORE_CTX *store, void *data)
@@ -73,14 +56,10 @@ static int context_new(struct peers *p, SSL_CTX **out, struct vmc_error *err)
 
 	if (!ok) {
 		SSL_CTX_free(c);
-		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", ssl_reason());
+		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", tls_io_reason());
 	}
 	ERR_clear_error();
-	SSL_CTX_set_options(c, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_TICKET);
-	SSL_CTX_set_num_tickets(c, 0);
-	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_clear_mode(c, SSL_MODE_AUTO_RETRY);
+	tls_io_context(c);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(c, verify, NULL);
 	rc = identity_use(p, c, err);
@@ -137,98 +116,52 @@ static int fail_alert(const struct peer_link *l, int alert, struct vmc_error *er
 	}
 }
 
-static int fail_closed(const struct peer_link *l, const char *doing, int error, struct vmc_error *err)
+static int fail_closed(const struct peer_link *l, const struct tls_fault *f, struct vmc_error *err)
 {
-	vmc_fail(err, VMC_EUNREACH, "the host at %s closed the link %s%s%s", l->where, message_say(doing),
-		 error ? ": " : "", error ? strerror(error) : "");
+	vmc_fail(err, VMC_EUNREACH, "the host at %s closed the link %s%s%s", l->where, message_say(f->doing),
+		 f->error ? ": " : "", f->error ? strerror(f->error) : "");
 	vmc_hint(err, "see what its vmcryptd says: journalctl -u vmcryptd");
 	return VMC_EUNREACH;
 }
 
-static int fail_ssl(struct peer_link *l, int want, int error, const char *doing, struct vmc_error *err)
+static int fail_late(const struct peer_link *l, const struct tls_fault *f, struct vmc_error *err)
 {
-	unsigned long e = ERR_peek_error();
-	int reason = ERR_GET_LIB(e) == ERR_LIB_SSL ? ERR_GET_REASON(e) : 0;
+	vmc_fail(err, VMC_ETIMEDOUT, "the host at %s did not answer in time (%s)", l->where, message_say(f->doing));
+	vmc_hint(err, "see whether that host is overloaded, and what its vmcryptd says: journalctl -u vmcryptd");
+	return VMC_ETIMEDOUT;
+}
 
-	l->broken = true;
-	ERR_clear_error();
+static int words(void *owner, const struct tls_fault *f, struct vmc_error *err)
+{
+	const struct peer_link *l = owner;
+
+	if (f->kind == TLS_LATE)
+		return fail_late(l, f, err);
 	if (l->verified && !l->trusted)
 		return fail_untrusted(l, err);
-	if (want == SSL_ERROR_ZERO_RETURN || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
-	    (want == SSL_ERROR_SYSCALL && !e))
-		return fail_closed(l, doing, want == SSL_ERROR_SYSCALL ? error : 0, err);
-	if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
-		return fail_alert(l, reason - SSL_AD_REASON_OFFSET, err);
-	if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
-	    reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
+	if (f->kind == TLS_CLOSED)
+		return fail_closed(l, f, err);
+	if (f->kind == TLS_ALERT)
+		return fail_alert(l, f->alert, err);
+	if (f->kind == TLS_ALIEN) {
 		vmc_fail(err, VMC_EPROTO, "what listens at %s does not speak TLS", l->where);
 		vmc_hint(err, "vmcryptd listens on port %d unless told otherwise; check the port", PEER_PORT);
 		return VMC_EPROTO;
 	}
-	return vmc_fail(err, VMC_EPROTO, "TLS with the host at %s failed %s: %s", l->where, message_say(doing),
-			e && ERR_reason_error_string(e) ? ERR_reason_error_string(e) : "no reason given");
-}
-
-/* Wait for what OpenSSL needs after @rc. 0: call again. */
-static int ssl_wait(struct peer_link *l, int rc, uint64_t deadline, const char *doing, struct vmc_error *err)
-{
-	int error = errno, want = SSL_get_error(l->ssl, rc), wait;
-
-	if (want != SSL_ERROR_WANT_READ && want != SSL_ERROR_WANT_WRITE)
-		return fail_ssl(l, want, error, doing, err);
-	wait = net_wait(l->fd, want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline);
-	if (!wait)
-		return 0;
-	l->broken = true;
-	if (wait != VMC_ETIMEDOUT)
-		return vmc_fail_errno(err, errno, "cannot wait for the host at %s", l->where);
-	vmc_fail(err, VMC_ETIMEDOUT, "the host at %s did not answer in time (%s)", l->where, message_say(doing));
-	vmc_hint(err, "see whether that host is overloaded, and what its vmcryptd says: journalctl -u vmcryptd");
-	return VMC_ETIMEDOUT;
+	return vmc_fail(err, VMC_EPROTO, "TLS with the host at %s failed %s: %s", l->where, message_say(f->doing),
+			f->reason);
 }
 
 /* ---- bytes ------------------------------------------------------------- */
 
 int link_read(struct peer_link *l, void *buf, size_t n, uint64_t deadline, struct vmc_error *err)
 {
-	uint8_t *at = buf;
-	size_t done;
-	int rc;
-
-	while (n) {
-		ERR_clear_error();
-		rc = SSL_read_ex(l->ssl, at, n, &done);
-		if (rc == 1) {
-			at += done;
-			n -= done;
-			continue;
-		}
-		rc = ssl_wait(l, rc, deadline, N_("while it was waited for its answer"), err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	return tls_io_read(&l->io, buf, n, deadline, N_("while it was waited for its answer"), err);
 }
 
 int link_write(struct peer_link *l, const void *buf, size_t n, uint64_t deadline, struct vmc_error *err)
 {
-	const uint8_t *at = buf;
-	size_t done;
-	int rc;
-
-	while (n) {
-		ERR_clear_error();
-		rc = SSL_write_ex(l->ssl, at, n, &done);
-		if (rc == 1) {
-			at += done;
-			n -= done;
-			continue;
-		}
-		rc = ssl_wait(l, rc, deadline, N_("while something was sent to it"), err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	return tls_io_write(&l->io, buf, n, deadline, N_("while something was sent to it"), err);
 }
 
 int link_read_frame(struct peer_link *l, uint8_t **bytes, size_t *n, uint64_t deadline, struct vmc_error *err)
@@ -258,48 +191,18 @@ static void set_address(struct peer_link *l)
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
 
-	if (getpeername(l->fd, (struct sockaddr *)&a, &len) ||
+	if (getpeername(l->io.fd, (struct sockaddr *)&a, &len) ||
 	    getnameinfo((struct sockaddr *)&a, len, l->address, sizeof(l->address), NULL, 0, NI_NUMERICHOST))
 		strcpy(l->address, "?");
 }
 
-static void set_timers(int fd)
-{
-	int on = 1, idle = SILENCE_S - 3 * PROBE_S, interval = PROBE_S, count = 3;
-	unsigned int silence = SILENCE_S * 1000;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
-}
-
 static int handshake(struct peer_link *l, uint64_t deadline, struct vmc_error *err)
 {
-	BIO *bio = sock_bio(l->fd);
-	int rc, code = context_new(l->peers, &l->ctx, err);
+	int rc = context_new(l->peers, &l->ctx, err);
 
-	if (code) {
-		BIO_free(bio);
-		return code;
-	}
-	l->ssl = bio ? SSL_new(l->ctx) : NULL;
-	if (!l->ssl) {
-		BIO_free(bio);
-		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", ssl_reason());
-	}
-	SSL_set_bio(l->ssl, bio, bio);
-	SSL_set_app_data(l->ssl, l);
-	while (!code) {
-		ERR_clear_error();
-		rc = l->accepted ? SSL_accept(l->ssl) : SSL_connect(l->ssl);
-		if (rc == 1)
-			return 0;
-		code = ssl_wait(l, rc, deadline, N_("in the TLS handshake"), err);
-	}
-	return code;
+	if (!rc)
+		rc = tls_io_begin(&l->io, l->ctx, err);
+	return rc ? rc : tls_io_handshake(&l->io, l->accepted, deadline, err);
 }
 
 /* The candidates are for the handshake only. */
@@ -327,7 +230,7 @@ static int begin(struct peer_link *l, uint64_t deadline, struct vmc_error *err)
 {
 	int rc;
 
-	set_timers(l->fd);
+	net_set_timers(l->io.fd);
 	set_address(l);
 	if (!l->where[0])
 		snprintf(l->where, sizeof(l->where), "%s", l->address);
@@ -346,7 +249,7 @@ static struct peer_link *link_new(struct peers *p, bool accepted, int fd)
 		return NULL;
 	l->peers = p;
 	l->accepted = accepted;
-	l->fd = fd;
+	l->io = (struct tls_io){ .fd = fd, .words = words, .owner = l };
 	return l;
 }
 
@@ -372,7 +275,7 @@ int link_accept(struct peers *p, int fd, uint64_t deadline, struct peer_link **o
 static int dial(struct peer_link *l, uint64_t deadline, struct vmc_error *err)
 {
 	const struct peer_entry *e = l->candidates;
-	int rc = net_connect(e->host, e->port, deadline, &l->fd, err);
+	int rc = net_connect(e->host, e->port, deadline, &l->io.fd, err);
 
 	if (!rc)
 		return begin(l, deadline, err);
@@ -412,16 +315,8 @@ void peer_close(struct peer_link *l)
 {
 	if (!l)
 		return;
-	if (l->ssl && !l->broken) {
-		/* a parting word if the socket takes it at once */
-		ERR_clear_error();
-		SSL_shutdown(l->ssl);
-	}
-	ERR_clear_error();
-	SSL_free(l->ssl);
+	tls_io_end(&l->io, 0);
 	SSL_CTX_free(l->ctx);
-	if (l->fd >= 0)
-		close(l->fd);
 	free(l->candidates);
 	free(l);
 }
@@ -455,7 +350,7 @@ int peer_call(struct peer_link *l, const char *method, const json_t *params, jso
 	size_t n;
 	int rc;
 
-	if (l->broken)
+	if (l->io.broken)
 		return vmc_fail(err, VMC_EUNREACH, "the link to host '%s' is broken", l->entry.name);
 	rc = peer_request_frame(++l->last_id, method, params, &frame, &n, err);
 	if (rc)
@@ -465,7 +360,7 @@ int peer_call(struct peer_link *l, const char *method, const json_t *params, jso
 	if (!rc)
 		rc = receive(l, &m, deadline, err);
 	if (rc) {
-		l->broken = true;
+		l->io.broken = true;
 		return rc;
 	}
 	if (m.type == PEER_ERROR)
@@ -478,7 +373,7 @@ int peer_call(struct peer_link *l, const char *method, const json_t *params, jso
 
 bool peer_broken(const struct peer_link *l)
 {
-	return l->broken;
+	return l->io.broken;
 }
 
 /* ---- telling ----------------------------------------------------------- */
@@ -487,9 +382,9 @@ int peer_exporter(struct peer_link *l, const char *label, const uint8_t *context
 		  uint8_t out[PEER_EXPORT_LEN], struct vmc_error *err)
 {
 	ERR_clear_error();
-	if (SSL_export_keying_material(l->ssl, out, PEER_EXPORT_LEN, label, strlen(label), context, n, 1) == 1)
+	if (SSL_export_keying_material(l->io.ssl, out, PEER_EXPORT_LEN, label, strlen(label), context, n, 1) == 1)
 		return 0;
-	return vmc_fail(err, VMC_EINTERNAL, "TLS gives no value to bind keys to: %s", ssl_reason());
+	return vmc_fail(err, VMC_EINTERNAL, "TLS gives no value to bind keys to: %s", tls_io_reason());
 }
 
 const char *peer_name(const struct peer_link *l)
@@ -525,6 +420,6 @@ static const char *group_name(SSL *ssl)
 json_t *peer_describe(const struct peer_link *l)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "name", l->entry.name, "address", l->address, "fingerprint",
-			 l->fingerprint, "tls", SSL_get_version(l->ssl), "cipher", SSL_get_cipher_name(l->ssl), "group",
-			 group_name(l->ssl));
+			 l->fingerprint, "tls", SSL_get_version(l->io.ssl), "cipher", SSL_get_cipher_name(l->io.ssl), "group",
+			 group_name(l->io.ssl));
 }

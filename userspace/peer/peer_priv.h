@@ -4,9 +4,9 @@
 #define VMC_PEER_PRIV_H
 
 #include <limits.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 
+#include "../net/tls_io.h"
 #include "peer.h"
 
 #define PEER_HANDSHAKE_MS	10000
@@ -47,8 +47,7 @@ bool store_trusts(const struct peer_entry *e, X509 *leaf, STACK_OF(X509) *untrus
 struct peer_link {
 	struct peers *peers;
 	SSL_CTX *ctx;
-	SSL *ssl;
-	int fd;
+	struct tls_io io;
 	bool accepted;
 	struct peer_entry entry;		/* who it is, once the handshake is done */
 	struct peer_entry *candidates;		/* who it may be, until then */
@@ -57,7 +56,6 @@ struct peer_link {
 	char fingerprint[CERT_FINGERPRINT], subject[CERT_NAME_MAX];
 	char address[64], where[300];		/* numeric; HOST:PORT as it was dialed, for words */
 	uint32_t last_id;
-	bool broken;
 	void *slot;
 };
 

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../keys/kmip/net.h"
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
 #include "../lib/inifile.h"
 #include "../lib/util.h"
+#include "../net/tcp.h"
 #include "peer_priv.h"
 
 #define CONF	".conf"

@@ -8,7 +8,7 @@
 
 #include "../../lib/inifile.h"
 #include "../../lib/util.h"
-#include "net.h"
+#include "../../net/tcp.h"
 
 #define DEFAULT_BATCH		32
 #define DEFAULT_CONNECTIONS	4

@@ -13,12 +13,12 @@
 
 #include "../../lib/fs.h"
 #include "../../lib/util.h"
+#include "../../net/tcp.h"
 #include "../../testing/testing.h"
 #include "../cert.h"
 #include "conf.h"
 #include "mock_fixture.h"
 #include "mock_pki.h"
-#include "net.h"
 
 static struct fixture f;
 static struct vmc_error err;

@@ -3,28 +3,20 @@
 #include "tls.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../lib/i18n.h"
 #include "../../lib/message.h"
-#include "net.h"
-#include "sock_bio.h"
+#include "../../net/tcp.h"
+#include "../../net/tls_io.h"
 
 /* TLS 1.2: AEAD with forward secrecy first, then what old servers offer. */
 #define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AES:" \
 		   "!aNULL:!eNULL:!PSK:!SRP:!MD5:!SHA1"
-
-#define IDLE_RECORDS	16	/* that a server may send unasked between two requests */
 
 struct tls_context {
 	SSL_CTX *ssl;
@@ -40,8 +32,7 @@ struct tls_context {
 
 struct tls {
 	struct tls_context *ctx;
-	SSL *ssl;
-	int fd;
+	struct tls_io io;
 	char where[300];		/* host:port */
 	bool inspect;			/* only look, never trust */
 	bool pinned;
@@ -51,15 +42,6 @@ struct tls {
 };
 
 /* ---- context ------------------------------------------------------------------ */
-
-static const char *ssl_reason(void)
-{
-	unsigned long e = ERR_peek_last_error();
-	const char *s = e ? ERR_reason_error_string(e) : NULL;
-
-	ERR_clear_error();
-	return s ? s : "no reason given";
-}
 
 /*
  * Stands in for OpenSSL's chain building: a pinned certificate is trusted as
@@ -105,7 +87,7 @@ static int load_ca(struct tls_context *c, const char *path, struct vmc_error *er
 	X509_STORE_set_flags(SSL_CTX_get_cert_store(c->ssl), X509_V_FLAG_PARTIAL_CHAIN);
 	for (int i = 0; !rc && i < sk_X509_num(chain); i++)
 		if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ssl), sk_X509_value(chain, i)))
-			rc = vmc_fail(err, VMC_ENOMEM, "cannot use '%s': %s", path, ssl_reason());
+			rc = vmc_fail(err, VMC_ENOMEM, "cannot use '%s': %s", path, tls_io_reason());
 	cert_chain_free(chain);
 	c->has_ca = !rc;
 	return rc;
@@ -126,10 +108,10 @@ static int use_cert(struct tls_context *c, const char *path, STACK_OF(X509) *cha
 	}
 	if (SSL_CTX_use_certificate(c->ssl, leaf) != 1 || SSL_CTX_use_PrivateKey(c->ssl, key) != 1)
 		return vmc_fail(err, VMC_EINVAL, "cannot use client certificate '%s': %s", path,
-				ssl_reason());
+				tls_io_reason());
 	for (int i = 1; i < sk_X509_num(chain); i++)
 		if (!SSL_CTX_add1_chain_cert(c->ssl, sk_X509_value(chain, i)))
-			return vmc_fail(err, VMC_ENOMEM, "cannot use '%s': %s", path, ssl_reason());
+			return vmc_fail(err, VMC_ENOMEM, "cannot use '%s': %s", path, tls_io_reason());
 	c->has_cert = true;
 	cert_subject(leaf, c->client_subject);
 	c->client_not_after = cert_not_after(leaf);
@@ -163,7 +145,7 @@ int tls_context_new(const struct tls_settings *s, struct tls_context **ctx, stru
 	*ctx = NULL;
 	if (!c || !(c->ssl = SSL_CTX_new(TLS_client_method()))) {
 		free(c);
-		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", ssl_reason());
+		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", tls_io_reason());
 	}
 	snprintf(c->provider, sizeof(c->provider), "%s", s->provider ? s->provider : "NAME");
 	if (s->server_name && !(c->server_name = strdup(s->server_name)))
@@ -171,13 +153,7 @@ int tls_context_new(const struct tls_settings *s, struct tls_context **ctx, stru
 	SSL_CTX_set_min_proto_version(c->ssl, s->tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	if (SSL_CTX_set_cipher_list(c->ssl, CIPHERS_12) != 1)
 		goto nomem;
-	/* decrypted records are wiped once read: they carry keys */
-	SSL_CTX_set_options(c->ssl, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION |
-			    SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
-	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* back to us, and to the deadline, after each record: a server may send tickets without end */
-	SSL_CTX_clear_mode(c->ssl, SSL_MODE_AUTO_RETRY);
+	tls_io_context(c->ssl);
 	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ssl, verify, NULL);
 
@@ -191,7 +167,7 @@ int tls_context_new(const struct tls_settings *s, struct tls_context **ctx, stru
 	*ctx = c;
 	return 0;
 nomem:
-	rc = vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", ssl_reason());
+	rc = vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", tls_io_reason());
 fail:
 	tls_context_free(c);
 	return rc;
@@ -325,77 +301,49 @@ static int fail_alert(const struct tls *t, int alert, struct vmc_error *err)
 	}
 }
 
-static int fail_closed(const struct tls *t, const char *doing, int error, struct vmc_error *err)
+static int fail_closed(const struct tls *t, const struct tls_fault *f, struct vmc_error *err)
 {
 	int code;
 
 	code = vmc_fail(err, VMC_EUNREACH, "key server %s closed the connection %s%s%s", t->where,
-			message_say(doing), error ? ": " : "", error ? strerror(error) : "");
+			message_say(f->doing), f->error ? ": " : "", f->error ? strerror(f->error) : "");
 	vmc_hint(err, "see the log of the key server; some close like this when they do not accept the client certificate");
 	return code;
 }
 
-static int fail_late(const struct tls *t, const char *doing, struct vmc_error *err)
+static int fail_late(const struct tls *t, const struct tls_fault *f, struct vmc_error *err)
 {
 	int code;
 
-	code = vmc_fail(err, VMC_ETIMEDOUT, "key server %s did not answer in time (%s)", t->where, message_say(doing));
+	code = vmc_fail(err, VMC_ETIMEDOUT, "key server %s did not answer in time (%s)", t->where,
+			message_say(f->doing));
 	vmc_hint(err, "see whether the key server is overloaded; request_timeout_ms of the provider sets how long to wait");
 	return code;
 }
 
-/* Turn the failure of an SSL call into an error. */
-static int fail_ssl(struct tls *t, int ssl_error, int error, const char *doing,
-		    struct vmc_error *err)
+static int words(void *owner, const struct tls_fault *f, struct vmc_error *err)
 {
-	unsigned long e = ERR_peek_error();
-	int reason = ERR_GET_LIB(e) == ERR_LIB_SSL ? ERR_GET_REASON(e) : 0, code;
+	const struct tls *t = owner;
+	int code;
 
-	if (t->verified && (t->verify_error != X509_V_OK)) {
-		ERR_clear_error();
+	if (f->kind == TLS_LATE)
+		return fail_late(t, f, err);
+	if (t->verified && t->verify_error != X509_V_OK)
 		return fail_verify(t, err);
-	}
-	if (ssl_error == SSL_ERROR_ZERO_RETURN || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
-	    (ssl_error == SSL_ERROR_SYSCALL && !e)) {
-		ERR_clear_error();
-		return fail_closed(t, doing, ssl_error == SSL_ERROR_SYSCALL ? error : 0, err);
-	}
-	if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-		ERR_clear_error();
-		return fail_alert(t, reason - SSL_AD_REASON_OFFSET, err);
-	}
-	if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
-	    reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
-		ERR_clear_error();
+	if (f->kind == TLS_CLOSED)
+		return fail_closed(t, f, err);
+	if (f->kind == TLS_ALERT)
+		return fail_alert(t, f->alert, err);
+	if (f->kind == TLS_ALIEN) {
 		code = vmc_fail(err, VMC_EPROTO, "what listens at %s does not speak TLS", t->where);
 		vmc_hint(err, "KMIP servers usually listen on port 5696; check the port");
 		return code;
 	}
-	if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_NO_PROTOCOLS_AVAILABLE) {
-		ERR_clear_error();
-		return fail_alert(t, SSL_AD_PROTOCOL_VERSION, err);
-	}
-	return vmc_fail(err, VMC_EPROTO, "TLS with key server %s failed %s: %s", t->where, message_say(doing),
-			ssl_reason());
+	return vmc_fail(err, VMC_EPROTO, "TLS with key server %s failed %s: %s", t->where, message_say(f->doing),
+			f->reason);
 }
 
 /* ---- connections ---------------------------------------------------------------------- */
-
-/* Wait for what OpenSSL needs after @rc. 0: call again. */
-static int ssl_wait(struct tls *t, int rc, uint64_t deadline, const char *doing,
-		    struct vmc_error *err)
-{
-	int error = errno, want = SSL_get_error(t->ssl, rc), wait;
-
-	if (want != SSL_ERROR_WANT_READ && want != SSL_ERROR_WANT_WRITE)
-		return fail_ssl(t, want, error, doing, err);
-	wait = net_wait(t->fd, want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline);
-	if (wait == VMC_ETIMEDOUT)
-		return fail_late(t, doing, err);
-	if (wait)
-		return vmc_fail_errno(err, errno, "cannot wait for key server %s", t->where);
-	return 0;
-}
 
 /* Ask for @host's name in the certificate, and in the handshake (SNI; not for addresses, RFC 6066). */
 static bool expect_name(SSL *ssl, const char *host)
@@ -418,7 +366,7 @@ static int tls_new(struct tls_context *ctx, const char *host, uint16_t port, str
 	if (!t)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for a connection");
 	t->ctx = ctx;
-	t->fd = -1;
+	t->io = (struct tls_io){ .fd = -1, .words = words, .owner = t };
 	snprintf(t->where, sizeof(t->where), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 	*out = t;
 	return 0;
@@ -426,34 +374,20 @@ static int tls_new(struct tls_context *ctx, const char *host, uint16_t port, str
 
 static int handshake(struct tls *t, const char *host, uint64_t deadline, struct vmc_error *err)
 {
-	BIO *bio = sock_bio(t->fd);
-	int rc, code = 0;
+	const char *name = t->ctx->server_name ? t->ctx->server_name : host;
+	int rc = tls_io_begin(&t->io, t->ctx->ssl, err);
 
-	ERR_clear_error();
-	t->ssl = bio ? SSL_new(t->ctx->ssl) : NULL;
-	if (!t->ssl) {
-		BIO_free(bio);
-		return vmc_fail(err, VMC_ENOMEM, "cannot set TLS up: %s", ssl_reason());
-	}
-	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, t);
-	if (!expect_name(t->ssl, t->ctx->server_name ? t->ctx->server_name : host))
-		return vmc_fail(err, VMC_EINVAL, "'%s' is not a name to look for in a certificate",
-				t->ctx->server_name ? t->ctx->server_name : host);
-	while (!code) {
-		ERR_clear_error();
-		rc = SSL_connect(t->ssl);
-		if (rc == 1)
-			return 0;
-		code = ssl_wait(t, rc, deadline, N_("in the TLS handshake"), err);
-	}
-	return code;
+	if (rc)
+		return rc;
+	if (!expect_name(t->io.ssl, name))
+		return vmc_fail(err, VMC_EINVAL, "'%s' is not a name to look for in a certificate", name);
+	return tls_io_handshake(&t->io, false, deadline, err);
 }
 
 static int tls_start(struct tls *t, const char *host, uint16_t port, uint64_t connect_by,
 		     uint64_t deadline, struct vmc_error *err)
 {
-	int rc = net_connect(host, port, connect_by < deadline ? connect_by : deadline, &t->fd, err);
+	int rc = net_connect(host, port, connect_by < deadline ? connect_by : deadline, &t->io.fd, err);
 
 	if (rc)
 		return vmc_prefix(err, "key server %s: ", t->where), rc;
@@ -481,102 +415,38 @@ void tls_close(struct tls *t)
 {
 	if (!t)
 		return;
-	if (t->ssl && t->fd >= 0 && SSL_is_init_finished(t->ssl)) {
-		/* a parting word if the socket takes it at once; no waiting for the answer */
-		ERR_clear_error();
-		SSL_shutdown(t->ssl);
-		ERR_clear_error();
-	}
-	SSL_free(t->ssl);
-	if (t->fd >= 0)
-		close(t->fd);
+	tls_io_end(&t->io, 0);
 	cert_chain_free(t->seen);
 	free(t);
 }
 
 int tls_settle(struct tls *t, uint64_t until, struct vmc_error *err)
 {
-	char c;
-	int rc, want;
-
-	for (;;) {
-		ERR_clear_error();
-		rc = SSL_peek(t->ssl, &c, 1);
-		want = SSL_get_error(t->ssl, rc);
-		if (rc == 1 || (want == SSL_ERROR_WANT_READ && net_wait(t->fd, POLLIN, until)))
-			return 0;
-		if (want != SSL_ERROR_WANT_READ)
-			return fail_ssl(t, want, errno, N_("right after the TLS handshake"), err);
-	}
+	return tls_io_settle(&t->io, until, N_("right after the TLS handshake"), err);
 }
 
 int tls_write(struct tls *t, const void *buf, size_t n, uint64_t deadline, struct vmc_error *err)
 {
-	const uint8_t *p = buf;
-	size_t done;
-	int rc;
-
-	while (n) {
-		ERR_clear_error();
-		rc = SSL_write_ex(t->ssl, p, n, &done);
-		if (rc == 1) {
-			p += done;
-			n -= done;
-			continue;
-		}
-		rc = ssl_wait(t, rc, deadline, N_("while a request was sent"), err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	return tls_io_write(&t->io, buf, n, deadline, N_("while a request was sent"), err);
 }
 
 int tls_read(struct tls *t, void *buf, size_t n, uint64_t deadline, struct vmc_error *err)
 {
-	uint8_t *p = buf;
-	size_t done;
-	int rc;
-
-	while (n) {
-		ERR_clear_error();
-		rc = SSL_read_ex(t->ssl, p, n, &done);
-		if (rc == 1) {
-			p += done;
-			n -= done;
-			continue;
-		}
-		rc = ssl_wait(t, rc, deadline, N_("while its reply was read"), err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	return tls_io_read(&t->io, buf, n, deadline, N_("while its reply was read"), err);
 }
 
 bool tls_idle(struct tls *t)
 {
-	struct pollfd p = { .fd = t->fd, .events = POLLIN };
-	char c;
-	int rc;
-
-	/* lets OpenSSL take session tickets and close_notify off the socket, one at a time */
-	for (int i = 0; i < IDLE_RECORDS; i++) {
-		ERR_clear_error();
-		rc = SSL_peek(t->ssl, &c, 1);
-		if (rc > 0 || SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ)
-			return false;
-		if (!poll(&p, 1, 0))
-			return true;
-	}
-	return false;
+	return tls_io_idle(&t->io);
 }
 
 void tls_peer(const struct tls *t, struct tls_peer *p)
 {
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
-	X509 *leaf = SSL_get0_peer_certificate(t->ssl);
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(t->io.ssl);
+	X509 *leaf = SSL_get0_peer_certificate(t->io.ssl);
 
 	memset(p, 0, sizeof(*p));
-	snprintf(p->version, sizeof(p->version), "%s", SSL_get_version(t->ssl));
+	snprintf(p->version, sizeof(p->version), "%s", SSL_get_version(t->io.ssl));
 	snprintf(p->cipher, sizeof(p->cipher), "%s", SSL_CIPHER_get_name(cipher));
 	p->aead = SSL_CIPHER_is_aead(cipher);
 	p->forward_secret = SSL_CIPHER_get_kx_nid(cipher) != NID_kx_rsa;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* TCP with deadlines. See net.h. */
-#include "net.h"
+/* TCP with deadlines. See tcp.h. */
+#include "tcp.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -15,10 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../lib/util.h"
+#include "../lib/util.h"
 
 #define ADDRESSES_MAX	8
 #define STAGGER_MS	250	/* RFC 8305 section 5 */
+#define BACKLOG		16
+#define SILENCE_S	30
 
 /* ---- resolving ---------------------------------------------------------- */
 
@@ -289,7 +291,7 @@ int net_connect(const char *host, uint16_t port, uint64_t deadline, int *fd,
 		rc = vmc_fail(err, VMC_EUNREACH, "cannot connect: %s", strerror(r.last_errno));
 	else
 		rc = vmc_fail(err, VMC_ETIMEDOUT, "no answer to the attempt to connect");
-	vmc_hint(err, "check that the key server runs, listens on port %u, and that no firewall is between", port);
+	vmc_hint(err, "check that the server runs, listens on port %u, and that no firewall is between", port);
 	return rc;
 }
 
@@ -376,4 +378,72 @@ int net_split(const char *s, char *host, size_t max, uint16_t *port, struct vmc_
 	code = vmc_fail(err, VMC_EINVAL, "'%.200s' is not a server: HOST, HOST:PORT or [IPV6]:PORT", s);
 	vmc_hint(err, "for example kms1.example.org, 192.0.2.7:5696 or [2001:db8::7]:5696; ports are 1 to 65535");
 	return code;
+}
+
+/* ---- listening ---------------------------------------------------------- */
+
+static int bind_one(const struct addrinfo *a, int *out)
+{
+	int on = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
+		int e = errno;
+
+		close(fd);
+		return e;
+	}
+	*out = fd;
+	return 0;
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in6 a = { .sin6_port = 0 };
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len))
+		return 0;
+	return ntohs(a.sin6_port);	/* where struct sockaddr_in has its port, too */
+}
+
+int net_listen(const char *where, uint16_t port, int *out, uint16_t *bound, struct vmc_error *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo *a = NULL;
+	char host[256], service[8];
+	int e, rc = net_split(where, host, sizeof(host), &port, err);
+
+	if (rc)
+		return rc;
+	snprintf(service, sizeof(service), "%u", port);
+	e = getaddrinfo(host, service, &hints, &a);
+	if (e)
+		return vmc_fail(err, VMC_EINVAL, "'%s' is no address to listen at: %s", host, gai_strerror(e));
+	e = bind_one(a, out);
+	freeaddrinfo(a);
+	if (e) {
+		rc = vmc_fail_errno(err, e, "cannot listen at %s port %u", host, port);
+		vmc_hint(err, "'ss -ltnp' shows who listens where");
+		return rc;
+	}
+	*bound = port_of(*out);
+	return 0;
+}
+
+/* ---- both ways ---------------------------------------------------------- */
+
+void net_set_timers(int fd)
+{
+	int on = 1, idle = SILENCE_S / 2, interval = SILENCE_S / 6, count = 3;
+	unsigned int silence = SILENCE_S * 1000;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* OpenSSL on a socket, as BIO_s_socket() but without SIGPIPE. */
-#ifndef VMC_KMIP_SOCK_BIO_H
-#define VMC_KMIP_SOCK_BIO_H
+#ifndef VMC_NET_SOCK_BIO_H
+#define VMC_NET_SOCK_BIO_H
 
 #include <openssl/bio.h>
 
