@@ -3,17 +3,15 @@
  * Who this host is to the others: one key for good, host.key, and the newest certificate for it, host.pem. A
  * certificate is replaced atomically, so that both belong together after a crash at any moment.
  */
-#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "../keys/identity.h"
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
 #include "peer_priv.h"
 
-#define DAYS		3650
 #define COMMON_NAME_MAX	64
 
 static int path_of(const struct peers *p, const char *name, char out[PATH_MAX], struct vmc_error *err)
@@ -26,29 +24,6 @@ static int path_of(const struct peers *p, const char *name, char out[PATH_MAX], 
 static void common_name(const struct peers *p, char out[COMMON_NAME_MAX + 1])
 {
 	snprintf(out, COMMON_NAME_MAX + 1, "%.*s", COMMON_NAME_MAX, p->host);
-}
-
-static int load_key(struct peers *p, const char *path, struct vmc_error *err)
-{
-	int rc = cert_key_load(path, &p->key, err);
-
-	if (rc != VMC_ENOENT)
-		return rc;
-	rc = cert_key_new(&p->key, err);
-	return rc ? rc : cert_key_save(p->key, path, err);
-}
-
-static int make_certificate(struct peers *p, const char *path, struct vmc_error *err)
-{
-	char cn[COMMON_NAME_MAX + 1], *pem;
-	int rc;
-
-	common_name(p, cn);
-	rc = cert_self_signed(p->key, cn, CERT_PEER, DAYS, &pem, err);
-	if (!rc)
-		rc = fs_replace(path, pem, strlen(pem), 0600, err);
-	free(pem);
-	return rc;
 }
 
 /* Take @chain over. */
@@ -69,29 +44,10 @@ static int adopt(struct peers *p, STACK_OF(X509) *chain, struct vmc_error *err)
 
 int identity_open(struct peers *p, struct vmc_error *err)
 {
-	char key[PATH_MAX], cert[PATH_MAX];
-	STACK_OF(X509) *chain = NULL;
-	int rc = path_of(p, "host.key", key, err);
+	STACK_OF(X509) *chain;
+	int rc = identity_load(p->state, p->host, &p->key, &chain, err);
 
-	if (!rc)
-		rc = path_of(p, "host.pem", cert, err);
-	if (!rc)
-		rc = fs_mkdirs(p->state, 0700, err);
-	if (!rc)
-		rc = load_key(p, key, err);
-	if (!rc && access(cert, F_OK))
-		rc = make_certificate(p, cert, err);
-	if (!rc)
-		rc = cert_chain_load(cert, &chain, err);
-	if (rc)
-		return rc;
-	if (!cert_fits_key(sk_X509_value(chain, 0), p->key)) {
-		cert_chain_free(chain);
-		vmc_fail(err, VMC_ETRUST, "the certificate '%s' was not made for the key '%s'", cert, key);
-		vmc_hint(err, "remove the certificate: a self-signed one is made at the next start");
-		return VMC_ETRUST;
-	}
-	return adopt(p, chain, err);
+	return rc ? rc : adopt(p, chain, err);
 }
 
 int identity_use(struct peers *p, SSL_CTX *ctx, struct vmc_error *err)
@@ -99,12 +55,8 @@ int identity_use(struct peers *p, SSL_CTX *ctx, struct vmc_error *err)
 	bool ok;
 
 	pthread_mutex_lock(&p->lock);
-	ok = SSL_CTX_use_certificate(ctx, sk_X509_value(p->chain, 0)) == 1 &&
-	     SSL_CTX_use_PrivateKey(ctx, p->key) == 1;
-	for (int i = 1; ok && i < sk_X509_num(p->chain); i++)
-		ok = SSL_CTX_add1_chain_cert(ctx, sk_X509_value(p->chain, i)) == 1;
+	ok = identity_set(ctx, p->key, p->chain);
 	pthread_mutex_unlock(&p->lock);
-	ERR_clear_error();
 	return ok ? 0 : vmc_fail(err, VMC_ETRUST, "this host's own certificate cannot be used");
 }
 
