@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static int share(const char *path, uid_t uid, const char *perm, struct vmc_error
 	acl_t acl;
 	int rc = 0;
 
-	snprintf(text, sizeof(text), "u::%s,u:%u:%s,g::---,m::%s,o::---", perm, uid, perm, perm);
+	snprintf(text, sizeof(text), "u::rwx,u:%u:%s,g::---,m::%s,o::---", uid, perm, perm);
 	acl = acl_from_text(text);
 	if (!acl || acl_set_file(path, ACL_TYPE_ACCESS, acl))
 		rc = vmc_fail_errno(err, errno, "cannot let user %u of the hypervisor use '%s'", uid, path);
@@ -52,8 +53,7 @@ static int share(const char *path, uid_t uid, const char *perm, struct vmc_error
 	return rc;
 }
 
-int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid, char *dir, size_t n,
-		  struct vmc_error *err)
+static int make_dir(const char *runtime_dir, const vmc_uuid *migration, char *dir, size_t n, struct vmc_error *err)
 {
 	char id[VMC_UUID_STR];
 	int rc;
@@ -66,12 +66,21 @@ int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, uid_t uid,
 	vmc_uuid_format(migration, id);
 	if (snprintf(dir, n, "%s/migrate/%s", runtime_dir, id) + sizeof("/" HV_SOCKET_CONTROL) > HV_SOCKET_PATH_MAX)
 		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long for a socket", dir);
-	if (mkdir(dir, 0700))
-		return vmc_fail_errno(err, errno, "cannot make the folder '%s'", dir);
-	rc = share(dir, uid, "rwx", err);
+	return mkdir(dir, 0700) ? vmc_fail_errno(err, errno, "cannot make the folder '%s'", dir) : 0;
+}
+
+int gate_dir_make(const char *runtime_dir, const vmc_uuid *migration, char *dir, size_t n, struct vmc_error *err)
+{
+	int rc = make_dir(runtime_dir, migration, dir, n, err);
+
 	if (rc)
-		rmdir(dir);
+		dir[0] = '\0';	/* it may be another migration's: not to be removed */
 	return rc;
+}
+
+int gate_dir_share(const char *dir, uid_t uid, struct vmc_error *err)
+{
+	return share(dir, uid, "rwx", err);
 }
 
 void gate_dir_remove(const char *dir)
@@ -88,14 +97,28 @@ void gate_dir_remove(const char *dir)
 
 /* ---- one connection -------------------------------------------------------- */
 
-int gate_connect(const char *path, uint64_t deadline, int *out, struct vmc_error *err)
+/* The socket at @path itself: whoever may write to its folder could have put a link to another's there. */
+static int find_socket(const char *path, int *found, struct vmc_error *err)
+{
+	struct stat st;
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return vmc_fail_errno(err, errno, "cannot connect to the hypervisor at '%s'", path);
+	if (!fstat(fd, &st) && S_ISSOCK(st.st_mode)) {
+		*found = fd;
+		return 0;
+	}
+	close(fd);
+	return vmc_fail(err, VMC_EPERM, "'%s', where the hypervisor should listen, is no socket", path);
+}
+
+static int connect_found(int found, const char *path, uint64_t deadline, int *out, struct vmc_error *err)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long for a socket", path);
-	memcpy(a.sun_path, path, strlen(path) + 1);
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", found);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return vmc_fail_errno(err, errno, "cannot make a socket");
@@ -111,6 +134,17 @@ int gate_connect(const char *path, uint64_t deadline, int *out, struct vmc_error
 	}
 	*out = fd;
 	return 0;
+}
+
+int gate_connect(const char *path, uint64_t deadline, int *out, struct vmc_error *err)
+{
+	int found = -1, rc = find_socket(path, &found, err);
+
+	if (rc)
+		return rc;
+	rc = connect_found(found, path, deadline, out, err);
+	close(found);
+	return rc;
 }
 
 static int exchange(struct gate *g, int wire, const struct prelude *p, uint64_t deadline, struct vmc_error *err)
@@ -216,6 +250,9 @@ static int start(struct gate *g, struct vmc_error *err)
 		return vmc_fail_errno(err, errno, "cannot make an eventfd");
 	for (int i = 0; !rc && i < HV_SOCKETS; i++)
 		rc = listen_at(g, (enum hv_socket)i, err);
+	/* last, and to look only: what is in it was given to that user by path, and is not to be put aside */
+	if (!rc)
+		rc = share(g->s.dir, g->s.uid, "r-x", err);
 	if (rc)
 		return rc;
 	e = pthread_create(&g->thread, NULL, gate_thread, g);

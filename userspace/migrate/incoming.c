@@ -357,7 +357,9 @@ static int on_start(struct incoming *in, const json_t *params, json_t **result, 
 	hv.copy_storage = w.copy_storage;
 	if (!json_is_object(hv.definition))
 		hv.definition = NULL;
-	rc = gate_dir_make(in->m->s.cfg->runtime_dir, &in->id, info.uid, in->dir, sizeof(in->dir), err);
+	rc = gate_dir_make(in->m->s.cfg->runtime_dir, &in->id, in->dir, sizeof(in->dir), err);
+	if (!rc)
+		rc = gate_dir_share(in->dir, info.uid, err);
 	hv_info_clear(&info);
 	if (!rc)
 		rc = in->h->ops->incoming(in->h, &hv, &ready, err);

@@ -319,13 +319,9 @@ static int open_gate(struct leaving *l, struct vmc_error *err)
 		.dir = l->dir, .uid = l->info.uid, .host = l->host, .port = l->port,
 		.migration = l->migration, .flow = l->flow,
 	};
-	int rc = gate_dir_make(l->m->s.cfg->runtime_dir, &l->migration, l->info.uid, l->dir, sizeof(l->dir), err);
+	int rc = gate_dir_make(l->m->s.cfg->runtime_dir, &l->migration, l->dir, sizeof(l->dir), err);
 
-	if (rc) {
-		l->dir[0] = '\0';
-		return rc;
-	}
-	return gate_open(&l->gate, &s, err);
+	return rc ? rc : gate_open(&l->gate, &s, err);
 }
 
 /* What went wrong below says more than what the hypervisor met. */
