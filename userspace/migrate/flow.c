@@ -70,6 +70,12 @@ static int join_clear(struct flow *f, int wire, int plain, struct vmc_error *err
 	struct relay **more;
 	int rc;
 
+	if (f->n_relays == FLOW_CLEAR_MAX) {
+		close(wire);
+		close(plain);
+		return vmc_fail(err, VMC_EBUSY, "a migration that is not encrypted has %d connections at most",
+				FLOW_CLEAR_MAX);
+	}
 	more = realloc(f->relays, (f->n_relays + 1) * sizeof(struct relay *));
 	if (!more) {
 		close(wire);

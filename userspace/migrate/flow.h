@@ -14,6 +14,8 @@
 
 struct flow;
 
+#define FLOW_CLEAR_MAX	160	/* connections in clear of one migration: two threads each; parallel ones, disks, and some */
+
 /* @kernel: number of the agreed migration there; 0: in clear. flow_free() forgets it in the kernel. */
 int flow_new(struct flow **f, struct vmk *k, uint32_t kernel, struct vmc_error *err);
 /* Cuts what is still there. NULL is fine. */

@@ -107,6 +107,16 @@ static int can_encrypt(struct migrations *m, struct vmc_error *err)
 	return VMC_ENOMODULE;
 }
 
+/* Whichever other QEMU is at the path that a peer names is left alone. */
+static int must_wait(const char *qmp, const struct hv_info *info, struct vmc_error *err)
+{
+	if (!qmp || info->waiting)
+		return 0;
+	vmc_fail(err, VMC_ESTATE, "the QEMU at '%s' does not wait for a migration", qmp);
+	vmc_hint(err, "start it like the one that runs, and with -incoming defer");
+	return VMC_ESTATE;
+}
+
 /* A QEMU that is there already must be waiting; that of an encrypted VM can only be started when its disks are open. */
 static int look_at_hypervisor(struct migrations *m, const struct wish *w, struct vmc_error *err)
 {
@@ -120,12 +130,10 @@ static int look_at_hypervisor(struct migrations *m, const struct wish *w, struct
 	if (rc)
 		return rc;
 	rc = h->ops->probe(h, &info, err);
-	if (!rc && !info.waiting) {
-		rc = vmc_fail(err, VMC_ESTATE, "the QEMU at '%s' does not wait for a migration", w->qmp);
-		vmc_hint(err, "start it like the one that runs, and with -incoming defer");
-	}
-	if (!rc)
+	if (!rc) {
+		rc = must_wait(w->qmp, &info, err);
 		hv_info_clear(&info);
+	}
 	hypervisor_close(h);
 	return rc;
 }
@@ -315,6 +323,11 @@ static int look(struct incoming *in, struct hv_info *info, struct vmc_error *err
 	int rc = in->h->ops->probe(in->h, info, err);
 	const struct passwd *pw;
 
+	if (!rc) {
+		rc = must_wait(in->qmp, info, err);
+		if (rc)
+			hv_info_clear(info);
+	}
 	if (rc != VMC_ENOENT || in->qmp)
 		return rc;
 	memset(info, 0, sizeof(*info));
@@ -344,14 +357,17 @@ static int on_start(struct incoming *in, const json_t *params, json_t **result, 
 	struct wish w;
 	int rc = parse_wish(params, &w, err);
 
-	if (!rc && (in->stage > STAGE_KEYS || (in->encrypted_vm && in->stage != STAGE_KEYS)))
+	if (!rc && (in->h || in->stage > STAGE_KEYS || (in->encrypted_vm && in->stage != STAGE_KEYS)))
 		rc = nonsense(N_("a start at this point"), err);
 	if (!rc)
 		rc = open_hypervisor(in, err);
 	if (!rc)
 		rc = look(in, &info, err);
-	if (rc)
+	if (rc) {
+		hypervisor_close(in->h);
+		in->h = NULL;
 		return rc;
+	}
 	hv.parallel = (unsigned int)w.parallel;
 	hv.postcopy = w.postcopy;
 	hv.copy_storage = w.copy_storage;

@@ -263,6 +263,22 @@ static void preflight_finds_what_is_missing(void **state)
 	assert_here();
 }
 
+/* A QEMU that runs is of another VM, whatever a peer says. That of an encrypted VM is first looked at at the start. */
+static void one_that_runs_is_left_alone(void **state)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *o;
+
+	(void)state;
+	two->manager[HERE].has_vm = true;
+	two->machines.not_waiting = true;
+	assert_code(run(0, false, &o, &e), VMC_ESTATE, &e);
+	assert_contains(e.text, "does not wait for a migration");
+	assert_here();
+	assert_true(two->manager[THERE].came_not);
+	assert_int_equal(two->machines.ended_there, 0);
+}
+
 static void failures_leave_it_here(void **state)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
@@ -480,6 +496,7 @@ int main(void)
 		TEST(policies),
 		TEST(encrypted_vm_is_never_sent_in_clear),
 		TEST(preflight_finds_what_is_missing),
+		TEST(one_that_runs_is_left_alone),
 		TEST(failures_leave_it_here),
 		TEST(a_wire_that_alters_is_told),
 		TEST(canceled_by_hand),

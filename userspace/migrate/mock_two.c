@@ -261,7 +261,7 @@ static int probe(struct hypervisor *h, struct hv_info *info, struct vmc_error *e
 	strcpy(info->id, VM_ID);
 	strcpy(info->version, "1");
 	info->running = m->host == HERE;
-	info->waiting = m->host == THERE;
+	info->waiting = m->host == THERE && !two->machines.not_waiting;
 	info->supports_parallel = true;
 	info->uid = geteuid();
 	info->gid = getegid();
@@ -382,6 +382,7 @@ static int finish(struct hypervisor *h, bool ok, struct vmc_error *err)
 	else if (m->running)
 		shutdown(m->fd, SHUT_RDWR), pthread_join(m->thread, NULL);
 	m->running = false;
+	two->machines.ended_there += !ok && m->host == THERE;
 	if (ok && two->machines.fail_finish)
 		return vmc_fail(err, two->machines.fail_finish, "the guest does not start");
 	two->machines.there_runs = ok;

@@ -44,6 +44,8 @@ struct machines {
 	bool here_runs, there_runs;
 	uint64_t sent, received;
 	bool link_dies;			/* in finish() there */
+	bool not_waiting;		/* the destination's: it is another VM's that runs */
+	unsigned int ended_there;	/* finish(false) */
 };
 
 struct two {
