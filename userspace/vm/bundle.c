@@ -436,6 +436,13 @@ int bundle_copy(const struct bundle *b, struct bundle *out, struct vmc_error *er
 	return 0;
 }
 
+bool bundle_is_named(const char *name)
+{
+	size_t n = strlen(name), end = strlen(BUNDLE_SUFFIX);
+
+	return n > end && !strcmp(name + n - end, BUNDLE_SUFFIX);
+}
+
 bool bundle_is_datastore(const struct bundle *b)
 {
 	return b->n && !strcmp(b->v[0].name, VOLUME_DATASTORE);

@@ -67,6 +67,8 @@ int bundle_digest(const struct bundle *b, uint8_t digest[BUNDLE_DIGEST_LEN], str
 void bundle_clear(struct bundle *b);
 int bundle_copy(const struct bundle *b, struct bundle *out, struct vmc_error *err);
 
+/* Does the name, or path, end as that of a bundle does? */
+bool bundle_is_named(const char *name);
 /* Of a datastore, not of a VM. The name of the volume is part of what its key is bound to. */
 bool bundle_is_datastore(const struct bundle *b);
 struct bundle_volume *bundle_find(const struct bundle *b, const char *volume);

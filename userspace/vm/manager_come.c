@@ -14,6 +14,7 @@ struct vm_coming {
 	struct vmm *m;
 	struct vm *vm;
 	bool was_registered, wrote_bundle;
+	bool begun;			/* what is open, and in the kernel, is of this migration */
 };
 
 /* ---- what the other host said ---------------------------------------------- */
@@ -105,6 +106,18 @@ int vmm_come_check(struct vmm *m, const json_t *what, json_t **keys, struct vmc_
 
 /* ---- taking it over --------------------------------------------------------- */
 
+/* Another host says where: no file is made that could be anything but a bundle. */
+static int write_bundle(const char *path, const char *text, bool *wrote, struct vmc_error *err)
+{
+	if (!bundle_is_named(path)) {
+		vmc_fail(err, VMC_EINVAL, "'%s' is not here, and cannot be made: it is no name of a bundle", path);
+		vmc_hint(err, "copy it to this host first, or give it a name that ends in '%s'", BUNDLE_SUFFIX);
+		return VMC_EINVAL;
+	}
+	*wrote = true;
+	return fs_replace(path, text, strlen(text), 0600, err);
+}
+
 /* The bundle to its place. One that is there must say the same. */
 static int place_bundle(const char *path, const char *text, bool *wrote, struct vmc_error *err)
 {
@@ -112,10 +125,8 @@ static int place_bundle(const char *path, const char *text, bool *wrote, struct 
 	size_t len;
 	int r;
 
-	if (access(path, F_OK)) {
-		*wrote = true;
-		return fs_replace(path, text, strlen(text), 0600, err);
-	}
+	if (access(path, F_OK))
+		return write_bundle(path, text, wrote, err);
 	r = fs_read(path, BUNDLE_SIZE_MAX, &there, &len, err);
 	if (r)
 		return r;
@@ -204,23 +215,27 @@ static int take(struct vm_coming *c, const struct bundle *b, const char *path, s
 	return r;
 }
 
-static void undo(struct vm_coming *c)
+static void undo_begun(struct vm_coming *c)
 {
 	struct vm *vm = c->vm;
 	struct vmc_error e = VMC_ERROR_INIT;
 
-	for (size_t i = vm ? vm->b.n : 0; i-- > 0;)
+	for (size_t i = vm->b.n; i-- > 0;)
 		if (volume_close(c->m->k, &vm->uuid, vm->b.v[i].name, false, true, &e))
 			log_warn("VM '%s', which did not come: %s", vm->row.name, e.text);
-	if (vm) {
-		vmk_vm_del(c->m->k, &vm->uuid, true, NULL);
-		if (c->wrote_bundle)
-			fs_unlink(vm->bundle, NULL);
-		if (c->was_registered)
-			vm_drop(c->m, vm);
-		else
-			vm_forget(c->m, vm);
-	}
+	vmk_vm_del(c->m->k, &vm->uuid, true, NULL);
+	if (c->wrote_bundle)
+		fs_unlink(vm->bundle, NULL);
+}
+
+static void undo(struct vm_coming *c)
+{
+	if (c->begun)
+		undo_begun(c);
+	if (c->vm && c->was_registered)
+		vm_drop(c->m, c->vm);
+	else if (c->vm)
+		vm_forget(c->m, c->vm);
 	free(c);
 }
 
@@ -232,8 +247,10 @@ static int begin(struct vm_coming *c, const json_t *what, const struct bundle *b
 
 	if (!r && c->vm->row.on)
 		r = vmc_fail(err, VMC_ESTATE, "VM '%s' is on, on this host, too", b->name);
-	if (!r)
-		r = place_bundle(path, text_of(what, "text"), &c->wrote_bundle, err);
+	if (r)
+		return r;
+	c->begun = true;
+	r = place_bundle(path, text_of(what, "text"), &c->wrote_bundle, err);
 	if (!r)
 		r = vm_read(c->m, c->vm, err);
 	return r ? r : open_disks(c, sealed, migration, err);

@@ -127,13 +127,6 @@ static int found_volume(struct many *x, const char *path, struct vmc_error *err)
 	return r;
 }
 
-static bool is_bundle(const char *name)
-{
-	size_t n = strlen(name), end = strlen(BUNDLE_SUFFIX);
-
-	return n > end && !strcmp(name + n - end, BUNDLE_SUFFIX);
-}
-
 static int visit(struct many *x, FTS *tree, FTSENT *e, bool headers, struct vmc_error *err)
 {
 	if (e->fts_info == FTS_D && (e->fts_level > DEPTH_MAX || (e->fts_level > 0 && e->fts_name[0] == '.')))
@@ -141,8 +134,8 @@ static int visit(struct many *x, FTS *tree, FTSENT *e, bool headers, struct vmc_
 	if (e->fts_info != FTS_F)
 		return 0;
 	if (headers)
-		return is_bundle(e->fts_name) ? 0 : found_volume(x, e->fts_path, err);
-	return is_bundle(e->fts_name) ? found_bundle(x, e->fts_path, err) : 0;
+		return bundle_is_named(e->fts_name) ? 0 : found_volume(x, e->fts_path, err);
+	return bundle_is_named(e->fts_name) ? found_bundle(x, e->fts_path, err) : 0;
 }
 
 static int walk(struct many *x, const char *dir, bool headers, struct progress *p, struct vmc_error *err)

@@ -65,6 +65,29 @@ static void test_staying(void **state)
 	assert_ok(vmm_power_off(w->m, id, &err), &err);
 }
 
+/* What a host that is mistaken, or worse, says of a VM that runs here does nothing to it. */
+static void test_on_here(void **state)
+{
+	struct world *w = *state;
+	struct vm_coming *c = NULL;
+	json_t *what, *none = json_array();
+	char id[VMC_UUID_STR];
+
+	running(w, id);
+	assert_ok(vmm_leave_end(leave(w, id, &what), false, &err), &err);
+	assert_code(vmm_come_begin(w->m, what, none, 1, &c, &err), VMC_ESTATE, &err);
+	assert_contains(err.text, "is on, on this host");
+	json_object_set_new(what, "bundle", json_string("/elsewhere/web.vmcrypt"));
+	assert_code(vmm_come_begin(w->m, what, none, 1, &c, &err), VMC_EEXIST, &err);
+	assert_true(loaded(id, "home"));
+	assert_true(loaded(id, "root"));
+	world_text(id, "root", TEXT, 4096, false);
+	world_assert_state(w, id, "power", "on");
+	assert_ok(vmm_power_off(w->m, id, &err), &err);
+	json_decref(what);
+	json_decref(none);
+}
+
 static void go_and_come(struct world *w, const char *id, json_t *sealed)
 {
 	struct vm_coming *c = NULL;
@@ -153,6 +176,14 @@ static void test_what_cannot_come(void **state)
 	vmm_come_cancel(c);
 	assert_null(vmm_show(w->m, id, &err));
 	assert_false(loaded(id, "root"));
+	/* to a place where no bundle is */
+	bad = json_deep_copy(what);
+	snprintf(away, sizeof(away), "%s/authorized_keys", w->dir);
+	json_object_set_new(bad, "bundle", json_string(away));
+	assert_code(vmm_come_begin(w->m, bad, none, 1, &c, &err), VMC_EINVAL, &err);
+	assert_contains(err.text, "it is no name of a bundle");
+	assert_int_not_equal(access(away, F_OK), 0);
+	json_decref(bad);
 	/* keys of nothing, another bundle, none at all */
 	bad = json_pack("[{s:s, s:s, s:s}]", "volume", "root", "key", "x/1", "sealed", "AAAA");
 	assert_code(vmm_come_begin(w->m, what, bad, 1, &c, &err), VMC_EPROTO, &err);
@@ -169,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_staying, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_on_here, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_keys_of_the_provider, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_sealed_keys, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_what_cannot_come, world_setup, world_teardown),
