@@ -129,6 +129,7 @@ static int fill(struct qmp *q, uint64_t until, struct vmc_error *err)
 /* The next line that is no event, which are handed on; or, with @events, the next of either. */
 static int next(struct qmp *q, struct qmp_message *m, bool events, uint64_t until, struct vmc_error *err)
 {
+	bool looked = false;
 	char *end;
 	size_t n;
 	int r;
@@ -137,6 +138,10 @@ static int next(struct qmp *q, struct qmp_message *m, bool events, uint64_t unti
 		end = q->len > q->seen ? memchr(q->buf + q->seen, '\n', q->len - q->seen) : NULL;
 		if (!end) {
 			q->seen = q->len;
+			/* events that never cease do not put the end of a wait off; one look there is in any case */
+			if (looked && vmc_now_ms() >= until)
+				return VMC_ETIMEDOUT;
+			looked = true;
 			r = fill(q, until, err);
 			if (r)
 				return r;

@@ -205,6 +205,45 @@ static void an_endless_line(void **state)
 	free(line);
 }
 
+static void *flood(void *data)
+{
+	static const char event[] = "{\"event\": \"STOP\"}\n";
+	static const char *const welcome[] = { WELCOME };
+	const struct monitor *m = data;
+	int fd = accept(m->listener, NULL, NULL);
+	ssize_t n = 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(welcome) && n > 0; i++)
+		n = send(fd, welcome[i], strlen(welcome[i]), MSG_NOSIGNAL);
+	while (n > 0)
+		n = send(fd, event, strlen(event), MSG_NOSIGNAL);
+	close(fd);
+	return NULL;
+}
+
+/* A deadline is one, whatever comes. */
+static void events_without_end(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct monitor m = { .dir = test_mkdir() };
+	uint64_t start;
+	struct qmp *q;
+
+	(void)state;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/qmp", m.dir);
+	m.listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(m.listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(m.listener, 1), 0);
+	assert_int_equal(pthread_create(&m.thread, NULL, flood, &m), 0);
+	assert_ok(qmp_connect(&q, sa.sun_path, 5000, &err), &err);
+	start = vmc_now_ms();
+	assert_code(qmp_call_within(q, "x", NULL, NULL, 50, &err), VMC_ETIMEDOUT, &err);
+	assert_in_range(vmc_now_ms() - start, 50, 10000);
+	qmp_close(q);
+	monitor_end(&m);
+}
+
 static void nobody_there(void **state)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
@@ -251,6 +290,7 @@ int main(void)
 		cmocka_unit_test(bad_answers),
 		cmocka_unit_test(silence),
 		cmocka_unit_test(an_endless_line),
+		cmocka_unit_test(events_without_end),
 		cmocka_unit_test(nobody_there),
 	};
 
