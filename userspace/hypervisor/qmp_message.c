@@ -16,15 +16,6 @@ static int bad(struct vmc_error *err, const char *what)
 	return vmc_fail(err, VMC_EPROTO, "this is no message of QMP: %s", message_say(what));
 }
 
-/* What goes into texts for persons: one line. */
-static void one_line(char *s)
-{
-	utf8_make_valid(s);
-	for (; *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			*s = ' ';
-}
-
 static int take_id(struct qmp_message *m, struct vmc_error *err)
 {
 	const json_t *id = json_object_get(m->o, "id");
@@ -49,8 +40,8 @@ static int take_error(struct qmp_message *m, const json_t *e, struct vmc_error *
 	m->data = e;
 	snprintf(m->error_class, sizeof(m->error_class), "%s", class);
 	snprintf(m->error, sizeof(m->error), "%s", desc);
-	one_line(m->error_class);
-	one_line(m->error);
+	utf8_one_line(m->error_class);
+	utf8_one_line(m->error);
 	return take_id(m, err);
 }
 
@@ -109,7 +100,7 @@ int qmp_message_parse(const char *line, size_t len, struct qmp_message *m, struc
 		return bad(err, N_("it is too long"));
 	m->o = json_loadb(line, len, JSON_REJECT_DUPLICATES, &je);
 	if (!m->o) {
-		one_line(je.text);
+		utf8_one_line(je.text);
 		return vmc_fail(err, VMC_EPROTO, "this is no message of QMP: %s", je.text);
 	}
 	r = take(m, err);

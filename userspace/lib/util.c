@@ -336,3 +336,11 @@ void utf8_make_valid(char *s)
 		s += n;
 	}
 }
+
+void utf8_one_line(char *s)
+{
+	utf8_make_valid(s);
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			*s = ' ';
+}

@@ -32,6 +32,8 @@ void vmc_time_format(int64_t t, char out[32]);		/* RFC 3339, UTC */
 
 /* The bus and JSON take UTF-8 only, file names may be anything: bytes that are not become '?'. */
 void utf8_make_valid(char *s);
+/* The same, and what moves a cursor or ends a line becomes a blank: for texts from outside in what a person reads. */
+void utf8_one_line(char *s);
 
 bool vmc_name_ok(const char *s, size_t max);		/* [A-Za-z0-9._-], no leading dot or dash */
 int vmc_size_parse(const char *s, uint64_t *bytes);	/* 10G, 512M, 4096: powers of 1024 */

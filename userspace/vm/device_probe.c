@@ -9,6 +9,7 @@
 
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
+#include "../lib/util.h"
 #include "device.h"
 
 static blkid_probe probe_open(int fd)
@@ -45,6 +46,7 @@ static void describe(blkid_probe p, char *out, size_t n)
 		snprintf(out, n, _("what blkid calls %s"), type);
 	else if (table)
 		snprintf(out, n, _("a partition table (%s)"), table);
+	utf8_one_line(out);	/* a label is whatever somebody wrote to the device */
 }
 
 /* O_EXCL on a block device: nobody else has it, a file system for instance. */
