@@ -3,10 +3,12 @@
 
 #include <blkid.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../lib/i18n.h"
 #include "../lib/util.h"
@@ -72,17 +74,16 @@ bool store_is_mounted(const char *device, const char *where)
 /* Whatever the umask: who may not look into it, the file system itself says. */
 static int make_point(const char *where, struct vmc_error *err)
 {
-	struct stat st;
+	bool made = !mkdir(where, 0755);
+	int fd = -1, r = 0;
 
-	if (!mkdir(where, 0755)) {
-		if (!chmod(where, 0755))
-			return 0;
-	} else if (errno == EEXIST && !stat(where, &st)) {
-		if (S_ISDIR(st.st_mode))
-			return 0;
-		errno = ENOTDIR;
-	}
-	return vmc_fail_errno(err, errno, "cannot make the mount point '%s'", where);
+	if (made || errno == EEXIST)	/* no link, which could lead to what is not to be changed, nor mounted over */
+		fd = open(where, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || (made && fchmod(fd, 0755)))
+		r = vmc_fail_errno(err, errno, "cannot make the mount point '%s'", where);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 int store_mount(const struct store_mount *s, struct vmc_error *err)
