@@ -272,6 +272,13 @@ int fs_rename(const char *from, const char *to, struct vmc_error *err)
 	return rc;
 }
 
+bool fs_is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return n && !strncmp(path, dir, n) && path[n] == '/';
+}
+
 int fs_free_bytes(const char *path, uint64_t *bytes, struct vmc_error *err)
 {
 	struct statvfs st;

@@ -3,6 +3,7 @@
 #ifndef VMC_LIB_FS_H
 #define VMC_LIB_FS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,6 +23,8 @@ int fs_mkdirs(const char *path, mode_t mode, struct vmc_error *err);	/* like mkd
 int fs_unlink(const char *path, struct vmc_error *err);		/* durable; ENOENT is fine */
 int fs_rename(const char *from, const char *to, struct vmc_error *err);	/* durable */
 int fs_sync(int fd, const char *path, struct vmc_error *err);		/* fsync through the crash points */
+/* Is @path, by its words alone, in @dir or further below? Never in "". */
+bool fs_is_below(const char *path, const char *dir);
 int fs_free_bytes(const char *path, uint64_t *bytes, struct vmc_error *err);
 
 /*

@@ -129,6 +129,12 @@ static int fill(const struct creation *c, const char *device, struct vmc_error *
 	return store_fs_make(device, c->data, err);
 }
 
+/* What is not there is a file that is to be made, but in the folder of devices; a tmpfs may be below. */
+static bool is_place_of_devices(const char *path)
+{
+	return fs_is_below(path, "/dev") && !fs_is_below(path, "/dev/shm");
+}
+
 /* Is there anything on it? With @force no more. */
 static int clear_device(const char *path, bool force, struct vmc_error *err)
 {
@@ -138,7 +144,7 @@ static int clear_device(const char *path, bool force, struct vmc_error *err)
 	int r;
 
 	r = device_inspect(path, &block, &size, err);
-	if (r == VMC_ENOENT && !strncmp(path, "/dev/", strlen("/dev/")) && strncmp(path, "/dev/shm/", strlen("/dev/shm/")))
+	if (r == VMC_ENOENT && is_place_of_devices(path))
 		return vmc_fail(err, r, "there is no device '%s'", path);
 	if (r == VMC_ENOENT || (!r && !block))	/* make_state() refuses a file that is there */
 		return 0;

@@ -78,13 +78,6 @@ int store_unmount_it(struct vmm *m, const struct vm *store, struct vmc_error *er
 
 /* ---- who lies on it ------------------------------------------------------------ */
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return n && !strncmp(path, dir, n) && path[n] == '/';
-}
-
 /* With the manager's lock held. */
 static bool lies_on(const struct vm *vm, const struct vm *store)
 {
@@ -93,10 +86,10 @@ static bool lies_on(const struct vm *vm, const struct vm *store)
 
 	if (vm == store || !vm_is_store(store))
 		return false;
-	if (is_below(vm->bundle, store->row.mount))
+	if (fs_is_below(vm->bundle, store->row.mount))
 		return true;
 	for (i = 0; i < vm->b.n; i++)
-		if (!vm_volume_path(vm, &vm->b.v[i], path, NULL) && is_below(path, store->row.mount))
+		if (!vm_volume_path(vm, &vm->b.v[i], path, NULL) && fs_is_below(path, store->row.mount))
 			return true;
 	return false;
 }
