@@ -420,8 +420,9 @@ static int dispatch(struct object *o, sd_bus_message *m, locale_t locale, sd_bus
 	int rc;
 
 	method = method_find(sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
-	if (!method)	/* in a vtable, but not in a table */
-		return -ENOSYS;
+	if (!method)	/* in a vtable, but not in a table: as if it were in neither */
+		return sd_bus_error_setf(e, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method '%s'",
+					 sd_bus_message_get_member(m));
 	rc = make_call(o->api, method, o->key, &c, &err);
 	if (rc)
 		goto fail;
