@@ -26,7 +26,7 @@ static const struct column columns[] = {
 static int ask(struct cli *c, const char *member, void (*options)(struct cli *c, sd_bus_message *m, int *r),
 	       json_t **out)
 {
-	sd_bus_message *m, *reply = NULL;
+	sd_bus_message *m;
 	int r, rc = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, member);
 
 	if (rc)
@@ -35,14 +35,7 @@ static int ask(struct cli *c, const char *member, void (*options)(struct cli *c,
 	options_begin(m, &r);
 	options(c, m, &r);
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "read the audit log");
-	}
-	rc = bus_call(c, m, &reply);
-	if (!rc)
-		rc = bus_reply_json(c, reply, out);
-	sd_bus_message_unref(reply);
+	rc = bus_send_json(c, m, r, out);
 	return rc;
 }
 

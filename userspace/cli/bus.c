@@ -187,6 +187,14 @@ int bus_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply)
 	return r;
 }
 
+int bus_send(struct cli *c, sd_bus_message *m, int built, sd_bus_message **reply)
+{
+	if (built >= 0)
+		return bus_call(c, m, reply);
+	sd_bus_message_unref(m);
+	return bus_fail(c, built, "put the arguments into a D-Bus message");
+}
+
 static int call_va(struct cli *c, sd_bus_message **reply, const char *path, const char *iface,
 		   const char *member, const char *types, va_list ap)
 {
@@ -195,14 +203,7 @@ static int call_va(struct cli *c, sd_bus_message **reply, const char *path, cons
 
 	if (r)
 		return r;
-	if (*types) {
-		r = sd_bus_message_appendv(m, types, ap);
-		if (r < 0) {
-			sd_bus_message_unref(m);
-			return bus_fail(c, r, "put the arguments into a D-Bus message");
-		}
-	}
-	return bus_call(c, m, reply);
+	return bus_send(c, m, *types ? sd_bus_message_appendv(m, types, ap) : 0, reply);
 }
 
 int bus_method(struct cli *c, const char *path, const char *iface, const char *member,
@@ -238,6 +239,17 @@ int bus_reply_json(struct cli *c, sd_bus_message *reply, json_t **out)
 	if (*out)
 		return 0;
 	return vmc_fail(&c->err, VMC_EPROTO, "vmcryptd's answer is not JSON: %s", je.text);
+}
+
+int bus_send_json(struct cli *c, sd_bus_message *m, int built, json_t **out)
+{
+	sd_bus_message *reply = NULL;
+	int r = bus_send(c, m, built, &reply);
+
+	if (!r)
+		r = bus_reply_json(c, reply, out);
+	sd_bus_message_unref(reply);
+	return r;
 }
 
 int bus_json(struct cli *c, json_t **out, const char *path, const char *iface,
@@ -286,12 +298,7 @@ int bus_vm_path(struct cli *c, const char *vm, char **path)
 
 	if (r)
 		return r;
-	r = sd_bus_message_append_basic(m, 's', vm);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the VM's name into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
+	r = bus_send(c, m, sd_bus_message_append_basic(m, 's', vm), &reply);
 	if (r)
 		return r;
 	r = sd_bus_message_read_basic(reply, 'o', &object);
@@ -318,12 +325,7 @@ int bus_property(struct cli *c, const char *path, const char *iface, const char 
 
 	if (r)
 		return r;
-	r = sd_bus_message_append(m, "ss", iface, name);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put a name into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
+	r = bus_send(c, m, sd_bus_message_append(m, "ss", iface, name), &reply);
 	if (r)
 		return r;
 	r = sd_bus_message_read(reply, "v", "s", &s);

@@ -28,7 +28,7 @@
 int bus_connect(struct cli *c);
 void bus_close(struct cli *c);
 
-/* A new call message. The caller appends, then gives it away to bus_call(). */
+/* A new call message. The caller appends, then gives it away to bus_send(). */
 int bus_message(struct cli *c, sd_bus_message **m, const char *path, const char *iface,
 		const char *member);
 
@@ -38,6 +38,13 @@ int bus_message(struct cli *c, sd_bus_message **m, const char *path, const char 
  * NULL.
  */
 int bus_call(struct cli *c, sd_bus_message *m, sd_bus_message **reply);
+
+/*
+ * The same with @built, what came of putting its parts together: negative, and
+ * nothing is sent. bus_send_json(): the first string of the answer, as JSON.
+ */
+int bus_send(struct cli *c, sd_bus_message *m, int built, sd_bus_message **reply);
+int bus_send_json(struct cli *c, sd_bus_message *m, int built, json_t **out);
 
 /* The same in one go; @types and what follows as in sd_bus_message_append(). */
 int bus_method(struct cli *c, const char *path, const char *iface, const char *member,

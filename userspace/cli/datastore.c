@@ -23,7 +23,7 @@ static int call_new(struct cli *c, const char *member, void (*more)(struct cli *
 		    json_t **store)
 {
 	VMC_CLEANUP(free_string) char *path = path_absolute(c->operands[1]);
-	sd_bus_message *m = NULL, *reply = NULL;
+	sd_bus_message *m = NULL;
 	int r;
 
 	if (!path)
@@ -39,14 +39,7 @@ static int call_new(struct cli *c, const char *member, void (*more)(struct cli *
 	if (more)
 		more(c, m, &r);
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, store);
-	sd_bus_message_unref(reply);
+	r = bus_send_json(c, m, r, store);
 	return r;
 }
 
@@ -132,7 +125,7 @@ int verb_datastore_open(struct cli *c)
 
 int verb_datastore_set(struct cli *c)
 {
-	sd_bus_message *m = NULL, *reply = NULL;
+	sd_bus_message *m = NULL;
 	json_t *store = NULL;
 	int r;
 
@@ -149,14 +142,7 @@ int verb_datastore_set(struct cli *c)
 	options_string(m, &r, "mount", cli_value(c, OPT_MOUNT));
 	options_string(m, &r, "autoopen", cli_value(c, OPT_AUTOOPEN));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the options into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, &store);
-	sd_bus_message_unref(reply);
+	r = bus_send_json(c, m, r, &store);
 	if (r)
 		return r;
 	if (c->json)

@@ -48,12 +48,8 @@ static int simple(struct cli *c, const char *member, const char *second, const c
 static int send_new_disk(struct cli *c, sd_bus_message *m, int r, const char *did)
 {
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the options into a D-Bus message");
-	}
 	c->bytes = true;
-	r = bus_call(c, m, NULL);
+	r = bus_send(c, m, r, NULL);
 	if (r)
 		return r;
 	out_say(c, "disk '%s' of VM '%s' %s", c->operands[1], c->operands[0], _(did));

@@ -46,7 +46,7 @@ static int ask(struct listing *l, json_t **events)
 {
 	struct cli *c = l->c;
 	uint32_t limit = args_has(&c->args, OPT_LIMIT) ? c->args.number[OPT_LIMIT] : LIMIT_DEFAULT;
-	sd_bus_message *m, *reply = NULL;
+	sd_bus_message *m;
 	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "ListEvents");
 
 	if (r)
@@ -57,14 +57,7 @@ static int ask(struct listing *l, json_t **events)
 	options_string(m, &r, "vm", cli_value(c, OPT_VM));
 	options_string(m, &r, "type", cli_value(c, OPT_TYPE));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, events);
-	sd_bus_message_unref(reply);
+	r = bus_send_json(c, m, r, events);
 	return r;
 }
 

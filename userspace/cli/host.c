@@ -35,11 +35,7 @@ static int call(struct cli *c, const char *member, int fd, json_t **result)
 	options_bool(m, &r, "new_tpm", args_has(&c->args, OPT_NEW_TPM));
 	options_bool(m, &r, "force", args_has(&c->args, OPT_FORCE));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "write the call");
-	}
-	r = bus_call(c, m, &reply);
+	r = bus_send(c, m, r, &reply);
 	if (!r && result)
 		r = bus_reply_json(c, reply, result);
 	sd_bus_message_unref(reply);

@@ -127,11 +127,7 @@ int verb_key_remove(struct cli *c)
 	options_bool(m, &r, "destroy", destroy);
 	options_bool(m, &r, "force", args_has(&c->args, OPT_FORCE));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, NULL);
+	r = bus_send(c, m, r, NULL);
 	if (r)
 		return r;
 	if (destroy)

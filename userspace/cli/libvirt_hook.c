@@ -115,11 +115,7 @@ static int vm_object(struct hook *h, const char *id, bool start, char **object)
 	r = sd_bus_message_set_auto_start(m, start);
 	if (r >= 0)
 		r = sd_bus_message_append_basic(m, 's', id);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(h->c, r, "put the VM's id into a D-Bus message");
-	}
-	r = bus_call(h->c, m, &reply);
+	r = bus_send(h->c, m, r, &reply);
 	if (r)
 		return r;
 	r = sd_bus_message_read_basic(reply, 'o', &path);

@@ -71,7 +71,7 @@ static void say(struct cli *c, const json_t *o)
 
 int verb_migrate(struct cli *c)
 {
-	sd_bus_message *m = NULL, *reply = NULL;
+	sd_bus_message *m = NULL;
 	json_t *o = NULL;
 	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "Migrate");
 
@@ -86,19 +86,12 @@ int verb_migrate(struct cli *c)
 	options_string(m, &r, "qmp", cli_value(c, OPT_QMP));
 	options_string(m, &r, "to_qmp", cli_value(c, OPT_TO_QMP));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "write the call");
-	}
 	c->bytes = true;
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, &o);
+	r = bus_send_json(c, m, r, &o);
 	if (!r && c->json)
 		out_json(o);
 	else if (!r)
 		say(c, o);
 	json_decref(o);
-	sd_bus_message_unref(reply);
 	return r;
 }

@@ -23,11 +23,7 @@ static int send_add(struct cli *c, const char *ca)
 	options_string(m, &r, "fingerprint", cli_value(c, OPT_FINGERPRINT));
 	options_string(m, &r, "ca", ca);
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "write the call");
-	}
-	return bus_call(c, m, NULL);
+	return bus_send(c, m, r, NULL);
 }
 
 int verb_peer_add(struct cli *c)

@@ -107,7 +107,7 @@ int verb_provider_export(struct cli *c)
 
 static int send_import(struct cli *c, int backup, int password, json_t **result)
 {
-	sd_bus_message *m = NULL, *reply = NULL;
+	sd_bus_message *m = NULL;
 	int r = bus_message(c, &m, BUS_ROOT, IFACE_MANAGER, "ImportProvider");
 
 	if (r)
@@ -118,14 +118,7 @@ static int send_import(struct cli *c, int backup, int password, json_t **result)
 	options_bool(m, &r, "new_tpm", args_has(&c->args, OPT_NEW_TPM));
 	options_string(m, &r, "key_id", cli_value(c, OPT_KEY_ID));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "write the call of ImportProvider");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, result);
-	sd_bus_message_unref(reply);
+	r = bus_send_json(c, m, r, result);
 	return r;
 }
 

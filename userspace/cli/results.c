@@ -108,7 +108,7 @@ int many_check(struct cli *c, const struct many *of)
 
 int many_call(struct cli *c, const struct many *of, const char *member, bool recrypt, const char *did)
 {
-	sd_bus_message *m, *reply = NULL;
+	sd_bus_message *m;
 	json_t *result = NULL;
 	int r = bus_message(c, &m, BUS_ROOT, of->iface, member);
 
@@ -122,16 +122,9 @@ int many_call(struct cli *c, const struct many *of, const char *member, bool rec
 		options_string(m, &r, "remove_provider", cli_value(c, OPT_REMOVE_PROVIDER));
 		options_end(m, &r);
 	}
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, &result);
+	r = bus_send_json(c, m, r, &result);
 	if (!r)
 		r = results_show(c, result, of->stores, did);
-	sd_bus_message_unref(reply);
 	json_decref(result);
 	return r;
 }

@@ -60,11 +60,7 @@ int verb_vm_create(struct cli *c)
 	options_string(m, &r, "provider", cli_value(c, OPT_PROVIDER));
 	options_u64(m, &r, "home_size", c->args.number[OPT_HOME_SIZE]);
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
+	r = bus_send(c, m, r, &reply);
 	if (!r)
 		r = show_new(c, reply, N_("created"));
 	sd_bus_message_unref(reply);
@@ -85,11 +81,7 @@ int verb_vm_register(struct cli *c)
 	options_begin(m, &r);
 	options_bool(m, &r, "from_headers", args_has(&c->args, OPT_FROM_HEADERS));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
+	r = bus_send(c, m, r, &reply);
 	if (!r && !all)
 		r = show_new(c, reply, N_("registered"));
 	if (!r && all)
@@ -367,7 +359,7 @@ static void note_unknown(struct cli *c, const json_t *result)
 
 static int set_migration(struct cli *c)
 {
-	sd_bus_message *m, *reply = NULL;
+	sd_bus_message *m;
 	json_t *result = NULL;
 	int r;
 
@@ -382,18 +374,11 @@ static int set_migration(struct cli *c)
 	options_begin(m, &r);
 	options_bool(m, &r, "live", args_has(&c->args, OPT_LIVE));
 	options_end(m, &r);
-	if (r < 0) {
-		sd_bus_message_unref(m);
-		return bus_fail(c, r, "put the arguments into a D-Bus message");
-	}
-	r = bus_call(c, m, &reply);
-	if (!r)
-		r = bus_reply_json(c, reply, &result);
+	r = bus_send_json(c, m, r, &result);
 	if (!r)
 		r = results_show(c, result, false, N_("set"));
 	if (!r)
 		note_unknown(c, result);
-	sd_bus_message_unref(reply);
 	json_decref(result);
 	return r;
 }
