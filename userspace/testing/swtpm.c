@@ -30,6 +30,44 @@
 			fail_msg("%s: %s", #call, Tss2_RC_Decode(rc_)); \
 	} while (0)
 
+static void run_setup(const char *state, const char *conf)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
+		_exit(126);
+	execlp("swtpm_setup", "swtpm_setup", "--tpm2", "--tpmstate", state, "--config", conf, "--create-ek-cert", "--ecc",
+	       "--overwrite", (char *)NULL);
+	_exit(127);
+}
+
+void swtpm_manufacture(const char *dir, const char *name)
+{
+	char state[160], conf[200], ca_conf[200], options[200], text[1024];
+	int status = 0;
+	pid_t pid;
+
+	snprintf(state, sizeof(state), "%s/%s", dir, name);
+	snprintf(conf, sizeof(conf), "%s/setup.conf", dir);
+	snprintf(ca_conf, sizeof(ca_conf), "%s/ca.conf", dir);
+	snprintf(options, sizeof(options), "%s/ca.options", dir);
+	snprintf(text, sizeof(text), "create_certs_tool=swtpm_localca\ncreate_certs_tool_config=%s\n"
+				     "create_certs_tool_options=%s\nactive_pcr_banks = sha256\n", ca_conf, options);
+	test_write_text(conf, text);
+	snprintf(text, sizeof(text), "statedir = %s/ca\nsigningkey = %s/ca/signkey.pem\nissuercert = %s/ca/issuercert.pem\n"
+				     "certserial = %s/ca/certserial\n", dir, dir, dir, dir);
+	test_write_text(ca_conf, text);
+	test_write_text(options, "--platform-manufacturer test\n--platform-version 2.1\n--platform-model qemu\n");
+	mkdir(state, 0700);
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		run_setup(state, conf);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		fail_msg("swtpm_setup cannot make a TPM in '%s' (status 0x%x); is the package swtpm-tools installed?", state,
+			 status);
+}
+
 static int open_pid(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);

@@ -14,6 +14,13 @@ struct swtpm {
 	pid_t pid;		/* 0: does not run */
 };
 
+/*
+ * Make the TPM in @dir/@name, with endorsement keys (RSA 2048, ECC P-384) that a CA
+ * of its own has certified, as a TPM's maker does; swtpm_start() then finds it. The
+ * CA is in @dir/ca, the same one for all TPMs of @dir: issuercert.pem, and above it
+ * swtpm-localca-rootca-cert.pem. Fails the test when that does not work.
+ */
+void swtpm_manufacture(const char *dir, const char *name);
 /* Use or make the TPM in @dir/@name, and switch it on; it ends with the test. Fails the test when that does not work. */
 void swtpm_start(struct swtpm *s, const char *dir, const char *name);
 /* @orderly: TPM2_Shutdown first, as a host that goes down in order; else a power cut. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * This host's attestation key: ECDSA over P-256, restricted. The TPM makes it once,
- * below the storage root key, and it is kept as a blob in STATE_DIR/tpm/ak.
+ * and it is kept as a blob in STATE_DIR/tpm/ak.
  *
- * Below the storage root key and not below the EK: what ties it to the EK is its
- * name in the credential, not its parent; so it loads at every start with no policy
- * session and no authorization of the endorsement hierarchy, has a SHA-256 name
- * whichever EK there is, and dies when the TPM is cleared: the counters that quotes
- * carry begin anew then, and must not be taken for the old ones.
+ * It is below a storage key of the endorsement hierarchy. Not below the EK: what ties
+ * it to the EK is its name in the credential, not its parent, so that it loads at
+ * every start with no policy session, and has a SHA-256 name whichever EK there is.
+ * And not below the SRK: in what a key of the owner hierarchy signs the TPM disguises
+ * resetCount, restartCount and firmwareVersion (TPM 2.0 Library, part 3, 18.1), by
+ * which a verifier tells one start of the host from another.
  */
 #ifndef VMC_TPM_AK_H
 #define VMC_TPM_AK_H
@@ -23,7 +24,11 @@ struct tpm_ak {
 	size_t n_pub;
 };
 
-/* Load it; make it when there is none, or none of this TPM as it is. Pins the SRK. Codes of srk_open(). */
+/*
+ * Load it; make it when there is none, or none of this TPM. Pins the SRK, which sessions
+ * are salted with. Open it before the EK: many TPMs hold three keys at once, and one more
+ * is needed for a moment. Codes of srk_open().
+ */
 int tpm_ak_open(struct tpm *t, const struct vmc_config *cfg, struct tpm_ak *ak, struct vmc_error *err);
 void tpm_ak_close(struct tpm *t, struct tpm_ak *ak);
 /* Forget it: the next tpm_ak_open() makes another. */

@@ -26,7 +26,10 @@ struct tpm_ek {
 	size_t n_chain_der[TPM_EK_CHAIN_MAX], n_chain;
 };
 
-/* @kind: TPM_EK_ANY, or the one that is wanted, with its certificate or without. Makes the key, which takes some TPMs seconds. */
+/*
+ * @kind: TPM_EK_ANY, or the one that is wanted, with its certificate or without.
+ * Needs srk_open() (tpm_ak_open() does that). Makes the key, which takes some TPMs seconds.
+ */
 int tpm_ek_open(struct tpm *t, enum tpm_ek_kind kind, struct tpm_ek *ek, struct vmc_error *err);
 void tpm_ek_close(struct tpm *t, struct tpm_ek *ek);
 

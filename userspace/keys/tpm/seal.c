@@ -73,19 +73,6 @@ static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
 	return a->size == b->size && !memcmp(a->name, b->name, a->size);
 }
 
-/*
- * ESAPI keeps the last answer, decrypted, in a buffer of its own: write over it
- * with an answer that is longer and of no worth.
- */
-static void scrub(struct tpm *t)
-{
-	TPMS_CAPABILITY_DATA *data = NULL;
-
-	Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_COMMANDS,
-			   TPM2_CC_FIRST, TPM2_MAX_CAP_CC, NULL, &data);
-	Esys_Free(data);
-}
-
 /* "PCR 4 and 7", those whose values are not as they were. */
 static void name_changed(struct tpm *t, const struct blob *b, char out[128])
 {
@@ -152,7 +139,7 @@ static int unseal(struct tpm *t, const struct blob *b, ESYS_TR object, ESYS_TR p
 	rc = Esys_Unseal(t->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data);
 	if (rc)
 		return is_policy_refusal(rc) ? refused(t, b, err) : tpm_fail(t, rc, N_("unseal a secret"), err);
-	scrub(t);
+	tpm_scrub(t);
 	if (data->size > SEAL_MAX || !data->size) {
 		code = vmc_fail(err, VMC_EINVAL, "what was sealed is of %u bytes", data->size);
 	} else {

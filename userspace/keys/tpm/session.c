@@ -10,10 +10,11 @@ static const TPMT_SYM_DEF aes = {
 
 #define ALL_USES (TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_AUDIT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_DECRYPT)
 
-static int start(struct tpm *t, TPM2_SE kind, TPMA_SESSION what, ESYS_TR *s, struct vmc_error *err)
+static int start(struct tpm *t, TPM2_SE kind, TPMA_SESSION what, TPMI_ALG_HASH hash, ESYS_TR *s,
+		 struct vmc_error *err)
 {
 	TSS2_RC rc = Esys_StartAuthSession(t->esys, t->srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					   ESYS_TR_NONE, NULL, kind, &aes, TPM2_ALG_SHA256, s);
+					   ESYS_TR_NONE, NULL, kind, &aes, hash, s);
 
 	if (rc) {
 		*s = ESYS_TR_NONE;
@@ -25,7 +26,8 @@ static int start(struct tpm *t, TPM2_SE kind, TPMA_SESSION what, ESYS_TR *s, str
 
 int session_open(struct tpm *t, struct vmc_error *err)
 {
-	return start(t, TPM2_SE_HMAC, TPMA_SESSION_ENCRYPT | TPMA_SESSION_DECRYPT, &t->hmac, err);
+	return start(t, TPM2_SE_HMAC, TPMA_SESSION_ENCRYPT | TPMA_SESSION_DECRYPT, TPM2_ALG_SHA256,
+		     &t->hmac, err);
 }
 
 void session_set(struct tpm *t, TPMA_SESSION what)
@@ -35,5 +37,11 @@ void session_set(struct tpm *t, TPMA_SESSION what)
 
 int session_policy(struct tpm *t, bool trial, ESYS_TR *s, struct vmc_error *err)
 {
-	return start(t, trial ? TPM2_SE_TRIAL : TPM2_SE_POLICY, trial ? 0 : TPMA_SESSION_ENCRYPT, s, err);
+	return start(t, trial ? TPM2_SE_TRIAL : TPM2_SE_POLICY, trial ? 0 : TPMA_SESSION_ENCRYPT,
+		     TPM2_ALG_SHA256, s, err);
+}
+
+int session_policy_by(struct tpm *t, TPMI_ALG_HASH hash, ESYS_TR *s, struct vmc_error *err)
+{
+	return start(t, TPM2_SE_POLICY, 0, hash, s, err);
 }

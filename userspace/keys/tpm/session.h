@@ -11,5 +11,7 @@ int session_open(struct tpm *t, struct vmc_error *err);
 void session_set(struct tpm *t, TPMA_SESSION what);
 /* A policy session (answers encrypted), or a trial one. Caller flushes. */
 int session_policy(struct tpm *t, bool trial, ESYS_TR *s, struct vmc_error *err);
+/* A policy session of another hash, for a key whose policy is by that. It encrypts nothing; t->hmac may. Caller flushes. */
+int session_policy_by(struct tpm *t, TPMI_ALG_HASH hash, ESYS_TR *s, struct vmc_error *err);
 
 #endif

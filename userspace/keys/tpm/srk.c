@@ -38,7 +38,7 @@ static const TPM2B_PUBLIC template = {
 	},
 };
 
-static int make_primary(struct tpm *t, ESYS_TR hierarchy, ESYS_TR *key, struct vmc_error *err)
+int srk_primary(struct tpm *t, ESYS_TR hierarchy, ESYS_TR *key, struct vmc_error *err)
 {
 	static const TPM2B_SENSITIVE_CREATE no_auth;
 	static const TPM2B_DATA no_info;
@@ -145,7 +145,7 @@ static void ek_name(struct tpm *t, TPM2B_NAME *name)
 	ESYS_TR key;
 
 	*name = (TPM2B_NAME){ 0 };
-	if (make_primary(t, ESYS_TR_RH_ENDORSEMENT, &key, NULL))
+	if (srk_primary(t, ESYS_TR_RH_ENDORSEMENT, &key, NULL))
 		return;
 	(void)name_of(t, key, name, NULL);
 	Esys_FlushContext(t->esys, key);
@@ -204,7 +204,7 @@ static int take_made(struct tpm *t, const struct pin *p, struct vmc_error *err)
 	ESYS_TR key;
 	int rc;
 
-	rc = make_primary(t, ESYS_TR_RH_OWNER, &key, err);
+	rc = srk_primary(t, ESYS_TR_RH_OWNER, &key, err);
 	if (rc)
 		return rc;
 	rc = name_of(t, key, &name, err);

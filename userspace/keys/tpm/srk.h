@@ -16,6 +16,11 @@
  * otherwise. No pin: with @pin it is written.
  */
 int srk_open(struct tpm *t, bool pin, struct vmc_error *err);
+/*
+ * Make the key of the SRK's template in a hierarchy (ESYS_TR_RH_OWNER, ESYS_TR_RH_ENDORSEMENT):
+ * always the same one until that hierarchy's seed changes. Caller flushes @key.
+ */
+int srk_primary(struct tpm *t, ESYS_TR hierarchy, ESYS_TR *key, struct vmc_error *err);
 /* Forget the pin: the owner says that this TPM is the one from now on. */
 int srk_unpin(const struct vmc_config *cfg, struct vmc_error *err);
 

@@ -49,6 +49,15 @@ void tpm_close(struct tpm *t)
 	link_close(&t->link);
 }
 
+void tpm_scrub(struct tpm *t)
+{
+	TPMS_CAPABILITY_DATA *data = NULL;
+
+	Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_COMMANDS,
+			   TPM2_CC_FIRST, TPM2_MAX_CAP_CC, NULL, &data);
+	Esys_Free(data);
+}
+
 /* ---- facts ------------------------------------------------------------ */
 
 static int capability(struct tpm *t, UINT32 first, UINT32 n, TPMS_CAPABILITY_DATA **data,

@@ -36,6 +36,12 @@ void tpm_close(struct tpm *t);		/* also after a tpm_open() that failed */
 /* The error of a command that was to do @what ("seal the key"). Never returns 0. */
 int tpm_fail(const struct tpm *t, TSS2_RC rc, const char *what, struct vmc_error *err);
 
+/*
+ * ESAPI keeps the last answer, decrypted, in a buffer of its own: write over it
+ * with an answer that is longer and of no worth.
+ */
+void tpm_scrub(struct tpm *t);
+
 /* What is worth to know of it without a key: for status and the doctor. */
 struct tpm_facts {
 	char maker[5];			/* "IBM" */

@@ -228,7 +228,7 @@ static int check_leaf(X509 *x, const struct ek *ek, struct vmc_error *err)
 {
 	if (!same_key(x, ek))
 		return refuse(_("it is for another key"), err);
-	if (X509_check_ca(x))
+	if (X509_check_ca(x) || X509_get_extension_flags(x) & EXFLAG_CA)
 		return refuse(_("it is that of a CA"), err);
 	if (!has_ek_usage(x))
 		return refuse(_("it is not for an endorsement key (2.23.133.8.1 is not among its uses)"), err);

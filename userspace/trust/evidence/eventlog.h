@@ -8,6 +8,8 @@
 #ifndef VMC_EVIDENCE_EVENTLOG_H
 #define VMC_EVIDENCE_EVENTLOG_H
 
+#include <stdbool.h>
+
 #include "pcrs.h"
 
 #define EVENTLOG_MAX		(1u << 20)	/* bytes */
@@ -51,8 +53,8 @@ bool event_data_measured(const struct event *e, TPMI_ALG_HASH bank);
 
 enum secure_boot { SECURE_BOOT_UNKNOWN, SECURE_BOOT_NO, SECURE_BOOT_YES };
 /*
- * What the firmware measured of the variable SecureBoot into PCR 7, by digests of
- * @bank. Only a measured value counts; it holds when eventlog_check() did with PCR 7.
+ * What the firmware measured of the variable SecureBoot, by digests of @bank: it must
+ * be the first event of PCR 7. Holds when eventlog_check() did with PCR 7 quoted.
  */
 enum secure_boot eventlog_secure_boot(const struct eventlog *log, TPMI_ALG_HASH bank);
 

@@ -4,7 +4,7 @@
  * JSON that an operator exports there and imports at the authority. Pure.
  *
  * {v: 1, id, name, bank: "sha256", secure_boot: "yes"|"no"|"unknown", kernel, os, module,
- *  host, exported (RFC 3339), quick_boot, events: [{pcr, type, digest, text}, ...]}
+ *  host, exported (RFC 3339), quick_boot, imported (put in by who imports it; optional), events: [{pcr, type, digest, text}, ...]}
  *
  * All events of PCRs 0 to 15 are in it. Which of them must fit is for the policy's
  * mask of PCRs to say, at the time of matching: PCR 1 (settings, boot order) and
@@ -36,7 +36,7 @@ struct image_meta {
 	bool quick_boot;	/* exported after a kexec: it is the image of the last full boot */
 };
 
-/* VMC_EINVAL: nothing was measured, or too much; VMC_ENOTSUP: no digests of @bank. */
+/* VMC_EINVAL: nothing was measured, or @meta is not fit; VMC_ENOTSUP: no digests of @bank. */
 int image_from_eventlog(const struct eventlog *log, TPMI_ALG_HASH bank, const struct image_meta *meta, json_t **image,
 			struct vmc_error *err);
 /* Is it an image, whole, with the id that its events have? VMC_EINVAL says where not. */
@@ -51,7 +51,7 @@ int image_parse(const char *text, size_t len, json_t **image, struct vmc_error *
  * {"nearest": {"id", "name"}, "pcrs": [4], "events": [{"pcr", "index", "expected": {"type", "digest", "text"},
  *  "found": {...}}, ...], "more": 0}; "index" counts the events of the PCR from 0; "expected" or "found" is null when
  * there is one too many or too few. With no images at all: VMC_ENOENT, *@which NULL.
- * Caller drops *@which.
+ * A mask with PCRs above 15, or with none: VMC_EINVAL. Caller drops *@which.
  */
 int image_match(const json_t *images, const struct eventlog *log, uint32_t mask, json_t **which,
 		struct vmc_error *err);

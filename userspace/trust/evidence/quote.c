@@ -136,14 +136,14 @@ int quote_check(const struct quote_evidence *q, struct quote_facts *facts, struc
 
 	*facts = (struct quote_facts){ 0 };
 	rc = parse_attest(q, &a, err);
-	if (!rc)
-		rc = check_signature(q, err);
 	if (!rc && (a.extraData.size != QUOTE_EXTRA || CRYPTO_memcmp(a.extraData.buffer, q->extra, QUOTE_EXTRA)))
 		rc = refuse(_("it answers another challenge, or was made for another key or audience"), err);
 	if (!rc)
 		rc = check_selection(&a.attested.quote.pcrSelect, q->pcrs, err);
 	if (!rc)
 		rc = check_digest(&a.attested.quote.pcrDigest, q->pcrs, err);
+	if (!rc)
+		rc = check_signature(q, err);
 	if (rc)
 		return rc;
 	*facts = (struct quote_facts){

@@ -22,6 +22,7 @@ struct quote_evidence {
 	const struct pcrs *pcrs;	/* exactly those that were asked for, and their values */
 };
 
+/* In what a key of the owner hierarchy signs, counts and firmware are disguised: keys/tpm/ak.h has one that is not. */
 struct quote_facts {
 	uint32_t reset_count;		/* starts since the TPM was last cleared */
 	uint32_t restart_count;		/* resumes since the last start */
@@ -38,7 +39,7 @@ int quote_check(const struct quote_evidence *q, struct quote_facts *facts, struc
 
 /*
  * Can @now follow @before in the life of one TPM? VMC_EREPLAY: the counts or the
- * clock went back. A TPM that was cleared counts from 0 again, but has lost its AK.
+ * clock went back, as they do when the TPM is cleared: then the host has to enrol anew.
  */
 int quote_follows(const struct quote_facts *before, const struct quote_facts *now, struct vmc_error *err);
 
