@@ -65,17 +65,25 @@ uint32_t cache_lease(void)
 	return atomic_load(&lease);
 }
 
+/* The shorter of what the host's administrator and the provider allow. */
+static uint32_t lease_of(const struct provider_key *key)
+{
+	uint32_t own = cache_lease();
+
+	return key->lease && (!own || key->lease < own) ? key->lease : own;
+}
+
 /* Into the kernel. Another thread may have been faster with the same key. */
-static int add(struct vmk *k, const char *id, const uint8_t *material, uint8_t kcv[VMK_KCV_LEN],
+static int add(struct vmk *k, const char *id, const struct provider_key *key, uint8_t kcv[VMK_KCV_LEN],
 	       struct vmc_error *err)
 {
 	struct vmk_kek kek;
-	int rc = vmk_kek_new(k, id, material, cache_lease(), kcv, err);
+	int rc = vmk_kek_new(k, id, key->material, lease_of(key), kcv, err);
 
 	if (rc != VMC_EEXIST)
 		return rc;
 	rc = vmk_kek_get(k, id, &kek, err);
-	if (!rc)
+	if (!rc && kcv)
 		memcpy(kcv, kek.kcv, VMK_KCV_LEN);
 	return rc;
 }
@@ -126,7 +134,7 @@ static void keep_chunk(struct kek_need **needs, const struct provider_key *keys,
 
 	for (size_t i = 0; list && i < n; i++)
 		if (!needs[i]->code && keys[i].material)
-			list[got++] = (struct cache_key){ needs[i]->id, keys[i].material, cache_lease() };
+			list[got++] = (struct cache_key){ needs[i]->id, keys[i].material, lease_of(&keys[i]) };
 	if (list)
 		keep(list, got, p);
 	free(list);
@@ -159,7 +167,7 @@ static void fetch_chunk(struct vmk *k, struct provider *p, struct kek_need **nee
 		if (!keys) {
 			need->code = vmc_fail(&need->err, VMC_ENOMEM, "no memory for key '%s'", need->id);
 		} else if (keys[i].material) {
-			need->code = add(k, need->id, keys[i].material, need->kcv, &need->err);
+			need->code = add(k, need->id, &keys[i], need->kcv, &need->err);
 		} else if (keys[i].code) {
 			need->code = keys[i].code;
 			need->err = keys[i].err;
@@ -346,10 +354,77 @@ int cache_create(struct vmk *k, struct providers *ps, const char *provider, cons
 		tell_audit("kek-fetch", p->name, id, NULL, rc, err);
 	}
 	if (!rc)
-		rc = add(k, id, key.material, kcv, err);
+		rc = add(k, id, &key, kcv, err);
 	if (!rc)
-		keep(&(struct cache_key){ id, key.material, cache_lease() }, 1, p);
+		keep(&(struct cache_key){ id, key.material, lease_of(&key) }, 1, p);
 	provider_keys_clear(&key, 1);
 	provider_put(p);
 	return rc;
+}
+
+/* ---- leases of a provider -------------------------------------------------------- */
+
+/* Ids of the keys of @provider that are in the kernel; @leased: with a lease. NULL: no memory, or no module. */
+static struct provider_key *cached_of(struct vmk *k, const char *provider, bool leased, size_t *n)
+{
+	char name[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1];
+	struct provider_key *keys = NULL;
+	struct vmk_kek *list = NULL;
+	size_t n_list = 0;
+
+	*n = 0;
+	if (vmk_kek_list(k, &list, &n_list, NULL))
+		return NULL;
+	keys = calloc(n_list ? n_list : 1, sizeof(*keys));
+	for (size_t i = 0; keys && i < n_list; i++) {
+		if (kek_id_split(list[i].id, name, key, NULL) || strcmp(name, provider) || (leased && !list[i].has_lease))
+			continue;
+		memcpy(keys[(*n)++].id, key, sizeof(key));
+	}
+	free(list);
+	return keys;
+}
+
+static void full_id(const char *provider, const char *key, char id[VMK_KEK_ID_MAX + 1])
+{
+	snprintf(id, VMK_KEK_ID_MAX + 1, "%s/%s", provider, key);
+}
+
+size_t cache_renew(struct vmk *k, struct provider *p)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	char id[VMK_KEK_ID_MAX + 1];
+	struct provider_key *keys;
+	size_t n, size, renewed = 0;
+	bool well = true;
+
+	keys = cached_of(k, p->name, true, &n);
+	for (size_t i = 0; keys && i < n && well; i += size) {
+		size = n - i < CHUNK ? n - i : CHUNK;
+		p->ops->get(p, keys + i, size, &err);
+		for (size_t j = i; j < i + size; j++) {
+			full_id(p->name, keys[j].id, id);
+			well = keys[j].material && !add(k, id, &keys[j], NULL, &err);
+			renewed += well;
+		}
+		provider_keys_clear(keys + i, size);
+	}
+	free(keys);
+	return renewed;
+}
+
+size_t cache_drop(struct vmk *k, const char *provider)
+{
+	char id[VMK_KEK_ID_MAX + 1];
+	struct provider_key *keys;
+	size_t n, gone = 0;
+
+	keys = cached_of(k, provider, false, &n);
+	for (size_t i = 0; keys && i < n; i++) {
+		full_id(provider, keys[i].id, id);
+		if (!vmk_kek_del(k, id, false, NULL))	/* what a running VM needs stays */
+			gone++;
+	}
+	free(keys);
+	return gone;
 }

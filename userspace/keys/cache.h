@@ -32,6 +32,14 @@ int cache_create(struct vmk *k, struct providers *ps, const char *provider, cons
 void cache_set_lease(uint32_t seconds);
 uint32_t cache_lease(void);
 
+/*
+ * Fetch the keys of @p anew that are in the kernel with a lease, so that it begins anew. Stops at the first that is not to
+ * be had: what ends, ends. How many were renewed.
+ */
+size_t cache_renew(struct vmk *k, struct provider *p);
+/* @provider does not trust this host any more: its keys go, but for those that running VMs need. How many went. */
+size_t cache_drop(struct vmk *k, const char *provider);
+
 /* A key that the operator took out of the cache: whoever keeps it forgets it. */
 void cache_forget(const char *id);
 

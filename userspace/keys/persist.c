@@ -65,11 +65,19 @@ static void setting_path(const struct persist *p, const char *provider, char pat
 	snprintf(path, PATH_MAX, "%s/providers/%s/%s", p->cfg.config_dir, provider, SETTING_FILE);
 }
 
+/* What attested hosts only may have is not kept for whatever this host boots next. */
+static bool is_trusted(const char *kind)
+{
+	return !strcmp(kind, "trusted");
+}
+
 static bool is_kept(const struct persist *p, const char *provider, const char *kind)
 {
 	char path[PATH_MAX], *text;
 	bool on = strcmp(kind, "native") != 0;
 
+	if (is_trusted(kind))
+		return false;
 	setting_path(p, provider, path);
 	if (fs_read(path, SETTING_MAX, &text, NULL, NULL))
 		return on;
@@ -119,6 +127,22 @@ static int remove_of(struct persist *p, const char *provider, struct vmc_error *
 	return rc;
 }
 
+static int refuse_trusted(struct persist *p, const char *provider, struct vmc_error *err)
+{
+	struct provider *pr;
+	int rc = 0;
+
+	if (providers_get(p->ps, provider, &pr, NULL))
+		return 0;
+	if (is_trusted(pr->ops->kind)) {
+		rc = vmc_fail(err, VMC_ENOTSUP, "keys of '%s' are not kept on this host: it is a trusted key provider, whose keys are for hosts that are attested after each boot",
+			      provider);
+		vmc_hint(err, "a VM that must open without it can have a second provider: 'vmcrypt vm recrypt --shallow VM --add-provider NAME'");
+	}
+	provider_put(pr);
+	return rc;
+}
+
 int persist_set_provider(struct persist *p, const char *provider, bool on, struct vmc_error *err)
 {
 	char dir[PATH_MAX], path[PATH_MAX];
@@ -130,6 +154,9 @@ int persist_set_provider(struct persist *p, const char *provider, bool on, struc
 		vmc_hint(err, "'vmcrypt provider list' shows those there are");
 		return VMC_ENOENT;
 	}
+	rc = on ? refuse_trusted(p, provider, err) : 0;
+	if (rc)
+		return rc;
 	setting_path(p, provider, path);
 	pthread_mutex_lock(&p->lock);
 	rc = fs_replace(path, on ? "on\n" : "off\n", on ? 3 : 4, 0600, err);

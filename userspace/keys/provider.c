@@ -19,10 +19,11 @@
 #include "kmip/conf.h"
 #include "native/native.h"
 #include "registry.h"
+#include "trusted/trusted.h"
 
 #define PROVIDERS_MAX	256
 
-static const struct provider_kind *const kinds[] = { &kmip_kind, &native_kind };
+static const struct provider_kind *const kinds[] = { &kmip_kind, &native_kind, &trusted_kind };
 
 /* What an object was made from; it is made anew when any of it changes. */
 static const char *const made_from[] = {
@@ -62,6 +63,7 @@ void provider_keys_clear(struct provider_key *keys, size_t n)
 		secmem_free(keys[i].material, PROVIDER_KEY_LEN);
 		keys[i].material = NULL;
 		keys[i].state = PKS_UNKNOWN;
+		keys[i].lease = 0;
 		keys[i].code = 0;
 		keys[i].err = (struct vmc_error)VMC_ERROR_INIT;
 	}
@@ -230,7 +232,7 @@ int registry_kind(const struct providers *ps, const char *name, const struct pro
 			*kind = kinds[i];
 	if (*kind)
 		return 0;
-	rc = vmc_fail(err, VMC_ENOTSUP, "%s: kind is '%s', this vmcrypt knows kmip and native", path, r.kind);
+	rc = vmc_fail(err, VMC_ENOTSUP, "%s: kind is '%s', this vmcrypt knows kmip, native and trusted", path, r.kind);
 	vmc_hint(err, "a newer vmcrypt may know it");
 	return rc;
 }
@@ -463,7 +465,7 @@ void provider_put(struct provider *p)
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 
-static json_t *describe(const struct providers *ps, const char *name, bool is_default)
+static json_t *describe(struct providers *ps, const char *name, bool is_default)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
 	const struct provider_kind *kind;
@@ -557,12 +559,17 @@ static int remove_files(struct providers *ps, const char *name, struct vmc_error
 
 int providers_remove(struct providers *ps, const char *name, struct vmc_error *err)
 {
+	const struct provider_kind *kind = NULL;
 	int rc;
 
 	pthread_mutex_lock(&ps->change);
 	rc = registry_find(ps, name, err);
+	if (!rc && registry_kind(ps, name, &kind, NULL))
+		kind = NULL;		/* broken as it is, it may go */
 	if (!rc)
 		rc = remove_files(ps, name, err);
+	if (!rc && kind && kind->forget)
+		kind->forget(ps, name);
 	if (!rc) {
 		pthread_mutex_lock(&ps->lock);
 		entry_drop(ps, name);

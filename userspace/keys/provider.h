@@ -32,6 +32,7 @@ struct provider_key {
 	char id[PROVIDER_KEY_ID_MAX + 1];	/* the server's Unique Identifier */
 	enum provider_key_state state;
 	uint8_t *material;			/* secure heap, PROVIDER_KEY_LEN bytes, or NULL */
+	uint32_t lease;				/* seconds that it may stay on this host, as the provider says; 0: no limit */
 	int code;
 	struct vmc_error err;
 };
@@ -40,7 +41,7 @@ void provider_keys_clear(struct provider_key *keys, size_t n);	/* wipes */
 struct provider;
 
 struct provider_ops {
-	const char *kind;		/* "kmip", "native" */
+	const char *kind;		/* "kmip", "native", "trusted" */
 	/* New active AES-256 key; @label is a human name for it on the server. */
 	int (*create)(struct provider *p, const char *label, char id[PROVIDER_KEY_ID_MAX + 1], struct vmc_error *err);
 	/* Material and state of @n keys, over few connections, batched where the server allows. */
@@ -53,7 +54,8 @@ struct provider_ops {
 	int (*destroy)(struct provider *p, const char *id, struct vmc_error *err);
 	/* Talk to every server; the result is an object {reachable, servers:[{host,port,ok,error,latency_ms,version,
 	 * vendor,cert_subject,cert_not_after,cert_days_left,pinned}], client_cert:{subject,not_after,days_left}, warnings:[]}.
-	 * A native provider has {kind, reachable, error?, hint?, warnings:[]} and what providers_list() says of it. */
+	 * A trusted one has {kind, reachable, error?, code?, hint?, servers, attestation: agent_status(), next: seconds until it
+	 * is to be tested again}. A native provider has {kind, reachable, error?, hint?, warnings:[]} and what providers_list() says of it. */
 	int (*test)(struct provider *p, json_t **report, struct vmc_error *err);
 	void (*free)(struct provider *p);
 };
@@ -73,7 +75,7 @@ int providers_get(struct providers *ps, const char *name, struct provider **p, s
 void provider_put(struct provider *p);
 int providers_list(struct providers *ps, json_t **list, struct vmc_error *err);	/* [{name,kind,default,servers:[],client_cert:{}|null,state}];
 	 * of a native provider also key_id, kdk ("tpm", "file"), created, backed_up?, warnings:[], and its state is
-	 * "Not backed up" or "Active" */
+	 * "Not backed up" or "Active"; of a trusted one its attestation, as agent_status() has it, and that state */
 int providers_set_default(struct providers *ps, const char *name, struct vmc_error *err);
 /* Cleared state of a provider whose files changed. */
 int providers_remove(struct providers *ps, const char *name, struct vmc_error *err);
@@ -106,5 +108,12 @@ int providers_export(struct providers *ps, const char *name, const char *passwor
  */
 int providers_import(struct providers *ps, const void *backup, size_t len, const char *password,
 		     const json_t *options, json_t **result, struct vmc_error *err);
+
+/*
+ * Trusted providers: keys for hosts that a Trust Authority attests. @options: {"services_info": the text of the file that
+ * the authority exports}. One of that name that is there learns where the services are now; it must be of the same key
+ * provider of the same authority (VMC_EEXIST), and the file no older (VMC_EREPLAY).
+ */
+int providers_add_trusted(struct providers *ps, const char *name, const json_t *options, struct vmc_error *err);
 
 #endif

@@ -25,7 +25,9 @@ struct provider_kind {
 	int (*make)(const char *name, const char *dir, const struct vmc_config *cfg, struct provider_base **p,
 		    struct vmc_error *err);
 	/* An object for providers_list() with servers, client_cert, state and what else there is to say. */
-	json_t *(*describe)(const struct providers *ps, const char *name);
+	json_t *(*describe)(struct providers *ps, const char *name);
+	/* It is being removed: what lies elsewhere goes, too. NULL: nothing does. */
+	void (*forget)(const struct providers *ps, const char *name);
 };
 
 struct providers {

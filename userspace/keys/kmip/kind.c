@@ -59,7 +59,7 @@ static json_t *server_list(const struct kmip_conf *c)
 	return a;
 }
 
-static json_t *kmip_describe(const struct providers *ps, const char *name)
+static json_t *kmip_describe(struct providers *ps, const char *name)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
 	char path[PATH_MAX], state[1024];

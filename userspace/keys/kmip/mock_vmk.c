@@ -62,3 +62,16 @@ int vmk_kek_list(struct vmk *k, struct vmk_kek **out, size_t *n, struct vmc_erro
 	*n = k->n;
 	return 0;
 }
+
+int vmk_kek_del(struct vmk *k, const char *id, bool force, struct vmc_error *err)
+{
+	int i = find(k, id);
+
+	(void)force;
+	if (i < 0)
+		return vmc_fail(err, VMC_ENOKEY, "the kernel does not have key '%s'", id);
+	k->n--;
+	k->keks[i] = k->keks[k->n];
+	memcpy(k->keys[i], k->keys[k->n], VMK_KEK_LEN);
+	return 0;
+}

@@ -380,7 +380,7 @@ static json_t *describe_conf(const char *name, const struct native_conf *c)
 			 native_warnings(name, c));
 }
 
-static json_t *native_describe(const struct providers *ps, const char *name)
+static json_t *native_describe(struct providers *ps, const char *name)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct native_conf conf;
