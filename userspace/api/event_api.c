@@ -56,11 +56,13 @@ static int level_of(const struct vmm_event *e)
 		VMM_EV_VM_MIGRATED_CLEAR, VMM_EV_MIGRATION_REFUSED, VMM_EV_MIGRATION_FAILED,
 		"channel-broken", "module-gone", "reload-failed", "hook-failed", "metrics-failed", "health-failed",
 	};
-	const char *reason = member(e->details, "reason", NULL);
+	const char *reason = member(e->details, "reason", NULL), *outcome = member(e->details, "outcome", NULL);
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		if (!strcmp(e->type, bad[i]))
 			return LOG_WARNING;
+	if (!strcmp(e->type, VMM_EV_ATTESTATION) && outcome && strcmp(outcome, "passed"))
+		return LOG_WARNING;
 	/* A key that the kernel let go although nobody asked, or by force. */
 	if (!strncmp(e->type, "kernel-", 7) && reason && strcmp(reason, "removed"))
 		return LOG_WARNING;
@@ -70,7 +72,7 @@ static int level_of(const struct vmm_event *e)
 static void to_journal(const struct vmm_event *e)
 {
 	const char *result = member(e->details, "result", NULL);
-	struct log_field f[10];
+	struct log_field f[11];
 	size_t n = 0;
 
 #define FIELD(name_, value_) do {				\
@@ -87,6 +89,7 @@ static void to_journal(const struct vmm_event *e)
 	FIELD("JOB", member(e->details, "job", NULL));
 	FIELD("CAUSE", member(e->details, "cause", NULL));
 	FIELD("REMEDY", member(e->details, "remedy", "hint"));
+	FIELD("VMCRYPT_CORRELATION", member(e->details, "correlation", NULL));
 	FIELD("RESULT", result ? result : level_of(e) == LOG_INFO ? "ok" : "failed");
 #undef FIELD
 	f[n].name = f[n].value = NULL;

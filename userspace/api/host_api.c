@@ -12,6 +12,7 @@
 #include "../lib/i18n.h"
 #include "../lib/message.h"
 #include "../lib/secmem.h"
+#include "attest_api.h"
 #include "call.h"
 #include "event_api.h"
 #include "fd_read.h"
@@ -154,6 +155,7 @@ static const struct method host_methods[] = {
 	METHOD("PersistenceSuspend", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_suspend, 0),
 	METHOD("PersistenceExportRecoveryKey", "register-host", POOL_ACT, NULL, export_options, LOOK_NOT,
 	       run_export, 0),
+	METHOD("ExportImage", "read", POOL_ACT, NULL, NULL, LOOK_NOT, host_run_export_image, 's'),
 	METHOD("IdentityShow", "read", POOL_READ, NULL, NULL, LOOK_NOT, run_identity_show, 's'),
 	METHOD("IdentityRequest", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_identity_csr, 's'),
 	METHOD("IdentityUpload", "register-host", POOL_ACT, NULL, NULL, LOOK_NOT, run_identity_upload, 0),
@@ -178,6 +180,7 @@ static const sd_bus_vtable host_vtable[] = {
 				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("PersistenceExportRecoveryKey", SD_BUS_ARGS("h", key, "a{sv}", options),
 				SD_BUS_NO_RESULT, call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("ExportImage", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("IdentityShow", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("IdentityRequest", SD_BUS_NO_ARGS, JSON, call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("IdentityUpload", SD_BUS_ARGS("s", pem), SD_BUS_NO_RESULT, call_dispatch, OPEN),

@@ -213,9 +213,11 @@ static int run_add_provider(struct call *c, struct backend *b, struct vmc_error 
 		add = providers_add_kmip;
 	} else if (!strcmp(c->s[0], "native")) {
 		add = providers_add_native;
+	} else if (!strcmp(c->s[0], "trusted")) {
+		add = providers_add_trusted;
 	} else {
 		vmc_fail(err, VMC_ENOTSUP, "unknown kind of key provider '%s'", c->s[0]);
-		vmc_hint(err, "this vmcryptd knows: kmip, native");
+		vmc_hint(err, "this vmcryptd knows: kmip, native, trusted");
 		return VMC_ENOTSUP;
 	}
 	options = call_parse_object(c->s[2], N_("the options of AddProvider"), err);

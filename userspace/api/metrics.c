@@ -16,7 +16,7 @@ static const char *const causes[] = {
 };
 static const char *const alarm_types[] = {
 	"vm-locked", "disk-key-missing", "provider-down", "provider-certificate", "host-persistence", "key-state",
-	"vm-not-started", "datastore-locked",
+	"vm-not-started", "datastore-locked", "host-attestation",
 };
 
 /* In quotes, as the format wants label values. */
@@ -196,6 +196,8 @@ static void put_health(FILE *f, const struct metrics *m)
 	fputs("vmcrypt_health_check_duration_seconds", f);
 	put_ms(f, (json_int_t)m->health_ms);
 	per_provider(f, "provider_up", "Does the provider answer?", providers, "ok", false);
+	per_provider(f, "provider_attested", "Has the authority of the trusted provider attested this host?", providers, "attested",
+		     false);
 	per_provider(f, "provider_latency_seconds", "How long its answer took.", providers, "latency_ms", true);
 	per_provider(f, "provider_certificate_days_left", "Days until the first of its certificates or ours ends.",
 		     providers, "cert_days_left", false);

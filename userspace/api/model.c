@@ -90,6 +90,7 @@ static void provider_free(struct provider_object *p)
 	free(p->path);
 	free(p->name);
 	free(p->kind);
+	free(p->state);
 	strv_free(p->servers);
 	free(p);
 }
@@ -205,9 +206,10 @@ static struct provider_object *provider_from_json(struct api *a, const json_t *o
 	p->name = copy_member(o, "name");
 	p->self.key = copy_member(o, "name");
 	p->kind = copy_member(o, "kind");
+	p->state = copy_member(o, "state");
 	p->is_default = json_is_true(json_object_get(o, "default"));
 	p->servers = calloc(json_array_size(servers) + 1, sizeof(p->servers[0]));
-	if (!p->name || !p->self.key || !p->kind || !p->servers)
+	if (!p->name || !p->self.key || !p->kind || !p->state || !p->servers)
 		goto fail;
 	json_array_foreach(servers, i, server) {
 		p->servers[i] = server_name(server);
@@ -473,6 +475,7 @@ static void provider_emit_diff(struct model *m, const struct provider_object *ol
 		emit_removed(m, old->path, "org.vmcrypt1.Provider");
 	} else {
 		note(&c, strcmp(old->kind, new->kind), "Kind");
+		note(&c, strcmp(old->state, new->state), "State");
 		note(&c, old->is_default != new->is_default, "Default");
 		note(&c, !same_strv(old->servers, new->servers), "Servers");
 		emit_changes(m, new->path, "org.vmcrypt1.Provider", &c);

@@ -35,7 +35,7 @@ struct vm_object {
 struct provider_object {
 	struct object self;
 	char *path;
-	char *name, *kind;
+	char *name, *kind, *state;
 	int is_default;
 	char **servers;
 };

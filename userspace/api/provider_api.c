@@ -7,6 +7,7 @@
 #include "../lib/events.h"
 #include "../lib/i18n.h"
 #include "../lib/secmem.h"
+#include "attest_api.h"
 #include "call.h"
 #include "event_api.h"
 #include "fd_read.h"
@@ -131,6 +132,8 @@ static const struct method provider_methods[] = {
 	METHOD("Trust", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_trust, 's'),
 	METHOD("Import", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, run_import, 's'),
 	METHOD("Export", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, provider_run_export, 0),
+	METHOD("Attestation", "read-key-servers", POOL_READ, NULL, NULL, LOOK_NOT, provider_run_attestation, 's'),
+	METHOD("Attest", "manage-key-servers", POOL_ACT, NULL, NULL, LOOK_PROVIDERS, provider_run_attest, 's'),
 	{ 0 }
 };
 
@@ -145,6 +148,7 @@ static const sd_bus_vtable provider_vtable[] = {
 	SD_BUS_PROPERTY("Kind", "s", NULL, offsetof(struct provider_object, kind), CHANGES),
 	SD_BUS_PROPERTY("Default", "b", NULL, offsetof(struct provider_object, is_default), CHANGES),
 	SD_BUS_PROPERTY("Servers", "as", NULL, offsetof(struct provider_object, servers), CHANGES),
+	SD_BUS_PROPERTY("State", "s", NULL, offsetof(struct provider_object, state), CHANGES),
 	SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Test", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Trust", SD_BUS_ARGS("s", verb, "s", args), SD_BUS_RESULT("s", json),
@@ -153,6 +157,8 @@ static const sd_bus_vtable provider_vtable[] = {
 				call_dispatch, OPEN),
 	SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("h", password, "h", backup), SD_BUS_NO_RESULT,
 				call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Attestation", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), call_dispatch, OPEN),
+	SD_BUS_METHOD_WITH_ARGS("Attest", SD_BUS_ARGS("s", how), SD_BUS_RESULT("s", json), call_dispatch, OPEN),
 	SD_BUS_VTABLE_END
 };
 

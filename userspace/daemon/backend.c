@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "../keys/trusted/agent.h"
 #include "../lib/i18n.h"
 #include "../lib/log.h"
 
@@ -54,6 +55,15 @@ static void on_persist_fault(const struct vmc_error *e, void *data)
 		log_warn("the alarm about key persistence cannot be changed: %s", err.text);
 }
 
+/* Of this host, by the authority of a trusted provider. */
+static void on_attested(const char *provider, const char *what, const struct vmc_error *why, const char *correlation,
+			void *data)
+{
+	struct backend *b = data;
+
+	vmm_attested(b->m, &(struct vmm_attestation){ provider, what, why, correlation });
+}
+
 int backend_open(struct backend **ret, const struct vmc_config *cfg, const struct backend_hooks *hooks,
 		 struct vmc_error *err)
 {
@@ -79,6 +89,7 @@ int backend_open(struct backend **ret, const struct vmc_config *cfg, const struc
 		backend_close(b);
 		return rc;
 	}
+	agent_set_hook(&(struct agent_hook){ on_attested, b });
 	persist_set_hooks(b->persist, &(struct persist_hooks){ on_persist_fault, b });
 	*ret = b;
 	return 0;
@@ -88,6 +99,7 @@ void backend_close(struct backend *b)
 {
 	if (!b)
 		return;
+	agent_set_hook(NULL);
 	migrations_close(b->migrations);
 	peers_close(b->peers);
 	if (b->persist && b->m)

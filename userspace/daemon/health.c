@@ -69,6 +69,7 @@ static void check_run(struct pool_task *t)
 	h->err = (struct vmc_error)VMC_ERROR_INIT;
 	vmm_health(b->m, &h->report, &h->err);
 	h->ms = vmc_now_ms() - start;
+	model_look_providers(h->api->model, b);	/* their states */
 	if (json_array_size(json_object_get(h->report, "unlocked")))
 		model_look_vm(h->api->model, b, NULL);
 }
@@ -96,15 +97,33 @@ static void take_report(struct health *h)
 	h->checked(h->data);
 }
 
+/* A token of a trusted provider, and the leases of its keys, are renewed before they end. */
+static uint64_t until_due(const struct health *h)
+{
+	const json_t *p, *next;
+	uint64_t wait = h->interval;
+	size_t i;
+
+	json_array_foreach(json_object_get(h->api->health, "providers"), i, p) {
+		next = json_object_get(p, "next");
+		if (json_is_true(json_object_get(p, "ok")) && json_is_integer(next) &&
+		    (uint64_t)json_integer_value(next) * USEC < wait)
+			wait = (uint64_t)json_integer_value(next) * USEC;
+	}
+	return wait > SOON ? wait : SOON;
+}
+
 static uint64_t next_wait(struct health *h, bool well)
 {
-	uint64_t wait = well ? h->interval : h->wait;
+	uint64_t due = until_due(h), wait = well ? due : h->wait;
 
 	if (well)
 		h->wait = h->retry;
 	else
 		h->wait = h->wait * 2 < h->interval ? h->wait * 2 : h->interval;
-	return jitter(wait < h->interval ? wait : h->interval);
+	if (wait > h->interval)
+		wait = h->interval;
+	return wait < h->interval && wait == due ? due : jitter(wait);
 }
 
 static void check_done(struct pool_task *t, bool ran)

@@ -550,6 +550,11 @@ int vmm_alarm_clear(struct vmm *m, const char *type, const char *entity_kind, co
 	return 0;
 }
 
+void vmm_attested(struct vmm *m, const struct vmm_attestation *at)
+{
+	emit(m, VMM_EV_ATTESTATION, VMC_MSG_ATTESTATION_PASSED, NULL, at->outcome);
+}
+
 /* A file "sick" in the state folder: key provider "kms" is down. Each check is counted in "checks". */
 int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err)
 {

@@ -76,6 +76,11 @@
 #define VMC_MSG_PROVIDER_BACKUP		"ae4a0b8368f541dcad1defb18d6609d4"
 #define VMC_MSG_PROVIDER_TRUST		"e13d929e06cb450984509d92adc467cc"
 
+/* Attestation of this host, by the authority of a trusted provider. */
+#define VMC_MSG_ATTESTATION_PASSED	"1bc959cb6c9948fda354abe75846828e"
+#define VMC_MSG_ATTESTATION_FAILED	"ee8c1ab5cba143d6b2f8c84ae3bfd010"
+#define VMC_MSG_ATTESTATION_UNSET	"c5a524f8f3484390a90a1c5d69f00e89"
+
 /* Migrations. */
 #define VMC_MSG_VM_MIGRATED		"0c6f9d2e41b84a7f8e53d7a90b1c6e24"
 #define VMC_MSG_VM_MIGRATED_CLEAR	"7be8053d9c1f4e62b4a7160dd82f3c95"

@@ -54,7 +54,7 @@ static const struct cause causes[VM_CAUSE_COUNT] = {
 		"attestation-failed", VMC_MSG_VM_LOCKED_ATTESTATION,
 		{ N_("Virtual machine is locked because Trust Authority managed key(s) are missing on the required host."),
 		  N_("Virtual machine is locked because Trust Authority managed key(s) are missing on the required host.") },
-		N_("The attestation service of '{provider}' does not trust this host: have its administrator import what this host boots, or boot what it trusts; then 'vmcrypt vm unlock {vm}'"),
+		N_("'vmcrypt trust host status {provider}' says why its attestation service does not trust this host: export what this host boots ('vmcrypt trust host-image export'), have it imported at the authority and the old image removed there, or boot what it trusts; then 'vmcrypt vm unlock {vm}'"),
 	},
 	[VM_CAUSE_BY_HAND] = {
 		"by-hand", VMC_MSG_VM_LOCKED_BY_HAND,
@@ -97,7 +97,7 @@ static const struct {
 	},
 	[VM_CAUSE_ATTESTATION_FAILED] = {
 		N_("Datastore is locked because this host is not trusted with its key."),
-		N_("The attestation service of '{provider}' does not trust this host: have its administrator import what this host boots, or boot what it trusts; then 'vmcrypt datastore unlock {vm}'"),
+		N_("'vmcrypt trust host status {provider}' says why its attestation service does not trust this host: export what this host boots ('vmcrypt trust host-image export'), have it imported at the authority and the old image removed there, or boot what it trusts; then 'vmcrypt datastore unlock {vm}'"),
 	},
 	[VM_CAUSE_BY_HAND] = { "", "" },
 	[VM_CAUSE_HOST_TPM] = {
@@ -228,8 +228,8 @@ enum vm_cause vm_cause_of(int code, bool trusted)
 	case VMC_ETPMLOCKOUT:
 	case VMC_ETPMCLEARED:
 	case VMC_ETPMROOT:
-	case VMC_ETPMPOLICY:
-		return VM_CAUSE_HOST_TPM;
+	case VMC_ETPMPOLICY:	/* a trusted provider: there is no evidence without it */
+		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_HOST_TPM;
 	case VMC_EREFUSED:
 		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KMS_ERROR;
 	default:

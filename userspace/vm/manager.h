@@ -57,6 +57,7 @@ typedef void (*vmm_event_fn)(const struct vmm_event *e, void *data);
 #define VMM_EV_DISK_OPENED	"disk-opened"
 #define VMM_EV_DISK_CLOSED	"disk-closed"
 #define VMM_EV_VM_RECRYPTED	"vm-recrypted"
+#define VMM_EV_ATTESTATION	"attestation"
 #define VMM_EV_DATASTORE_CREATED	"datastore-created"
 #define VMM_EV_DATASTORE_REGISTERED	"datastore-registered"
 #define VMM_EV_DATASTORE_UNREGISTERED	"datastore-unregistered"
@@ -259,7 +260,8 @@ json_t *vmm_events_since(struct vmm *m, int64_t after_id, unsigned int limit,
 /*
  * Ask every provider how it is, and of every key that registered VMs use in what state it is; raise and clear alarms of
  * providers, certificates and keys; unlock what can be unlocked, but not what was locked by hand. *@out (may be NULL):
- * {providers: [{name, kind|null, ok, error?, hint?, code?, cert_days_left|null, latency_ms|null}],
+ * {providers: [{name, kind|null, ok, error?, hint?, code?, cert_days_left|null, latency_ms|null; of a trusted one also
+ *  attestation, attested (bool), next: seconds until it is to be looked at again}],
  *  keys: [{id, state, vms: [{id, name, kind: "vm"|"datastore"}]}], unlocked: [{id, name}], would_lock: as vms of
  *  vmm_forecast()}. Datastores are looked after like VMs, and one that was unlocked and has autoopen is opened.
  * One at a time: VMC_EBUSY.
@@ -271,6 +273,17 @@ int vmm_health(struct vmm *m, json_t **out, struct vmc_error *err);
  * VMs would be well}.
  */
 json_t *vmm_forecast(struct vmm *m, struct vmc_error *err);
+
+/* ---- attestation of this host ------------------------------------------------------ */
+
+struct vmm_attestation {
+	const char *provider;		/* a trusted one */
+	const char *outcome;		/* "passed", "failed", "unset" */
+	const struct vmc_error *why;	/* NULL: it passed */
+	const char *correlation;	/* as the authority logs it; may be "" */
+};
+/* An event, and the alarm while it fails. From any thread. */
+void vmm_attested(struct vmm *m, const struct vmm_attestation *at);
 
 /* ---- VMs that start with the host ------------------------------------------------ */
 
@@ -306,6 +319,7 @@ void vmm_emit(struct vmm *m, const char *type, const char *message_id, const cha
 #define VMM_ALARM_PROVIDER_CERT	"provider-certificate"
 #define VMM_ALARM_PERSISTENCE	"host-persistence"
 #define VMM_ALARM_AUTOSTART	"vm-not-started"
+#define VMM_ALARM_ATTESTATION	"host-attestation"
 
 enum vmm_severity { VMM_WARNING, VMM_CRITICAL };
 

@@ -31,6 +31,19 @@ static void min_days(int *least, const json_t *days)
 		*least = (int)json_integer_value(days);
 }
 
+static void read_attestation(json_t *o, const json_t *report)
+{
+	json_t *at = json_object_get(report, "attestation"), *next = json_object_get(report, "next");
+	const char *state = json_string_value(json_object_get(at, "state"));
+
+	if (!state)
+		return;
+	json_object_set(o, "attestation", at);
+	json_object_set_new(o, "attested", json_boolean(!strcmp(state, "attested")));
+	if (next)
+		json_object_set(o, "next", next);
+}
+
 /* The shortest-lived certificate, and how fast the fastest server was. */
 static void read_report(json_t *o, const json_t *report)
 {
@@ -49,6 +62,7 @@ static void read_report(json_t *o, const json_t *report)
 	}
 	json_object_set_new(o, "cert_days_left", days == INT_MAX ? json_null() : json_integer(days));
 	json_object_set_new(o, "latency_ms", fastest < 0 ? json_null() : json_integer(fastest));
+	read_attestation(o, report);
 }
 
 static const char *first_error(const json_t *report)
@@ -519,8 +533,10 @@ static void raise_all(struct vmm *m, const struct checkup *c, const struct outlo
 	json_t *o;
 	size_t i;
 
-	json_object_foreach(c->providers, name, o)
+	json_object_foreach(c->providers, name, o) {
 		provider_alarms(m, o);
+		vm_follow_attestation(m, o);
+	}
 	clear_strangers(m, c);
 	for (i = 0; i < all->n; i++)
 		key_alarm(m, &all->o[i]);

@@ -318,4 +318,7 @@ void power_recover(struct vmm *m, struct vm *vm);
 /* Somebody powered @vm on: nothing is left to do for it in this start of the host. */
 void autostart_settle(struct vmm *m, struct vm *vm);
 
+/* What the check of a provider saw of this host's attestation: leases are renewed, or its keys taken away. */
+void vm_follow_attestation(struct vmm *m, const json_t *health);
+
 #endif
