@@ -36,6 +36,8 @@ enum opt_type {
 	  "make it the provider of new VMs that name none") \
 	X(INSECURE_NO_TPM, "insecure-no-tpm", TYPE_FLAG, "", \
 	  "leave the key derivation key unsealed in a file (0600): for hosts without a TPM") \
+	X(SERVICES_INFO, "services-info", TYPE_PATH, "FILE", \
+	  "where the services of the Trust Authority are, as it exported it") \
 	X(OUT, "out", TYPE_PATH, "FILE", "file to make; one that is there is not overwritten") \
 	X(PASSWORD_FILE, "password-file", TYPE_PATH, "FILE", \
 	  "take the password from the first line of FILE (default: ask at the terminal)") \

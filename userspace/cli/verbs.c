@@ -23,6 +23,12 @@ const struct verb verbs[] = {
 	  "until 'provider export NAME --out FILE' has made a backup. Other hosts get the same "
 	  "provider by 'provider import FILE'."),
 	  verb_provider_add_native },
+	{ "provider add trusted NAME", O(SERVICES_INFO) | O(DEFAULT), O(SERVICES_INFO),
+	  N_("add a key provider that gives keys to hosts whose boot a Trust Authority has attested"),
+	  N_("FILE comes from the authority: 'vmcrypt trust services-info' there. For a provider that is there "
+	  "already, a newer FILE of the same authority tells where its services are now. This host has no "
+	  "credential of the key server; it proves with its TPM what it booted."),
+	  verb_provider_add_trusted },
 	{ "provider export PROVIDER", O(OUT) | O(PASSWORD_FILE) | O(PASSWORD_FD), O(OUT),
 	  N_("back a native provider up into a file (PKCS#12) under a password"),
 	  N_("Whoever has the file and the password opens every VM of the provider; without them, "
@@ -115,6 +121,19 @@ const struct verb verbs[] = {
 	{ "peer test PEER", 0, 0, N_("talk to it: versions, encryption, clock"),
 	  N_("Exit status 8 when it cannot be reached, 7 when one does not trust the other."), verb_peer_test },
 	{ "peer remove PEER", 0, 0, N_("trust it no more"), NULL, verb_peer_remove },
+
+	{ "trust host status [PROVIDER...]", 0, 0, N_("show what Trust Authorities say of this host"),
+	  N_("Until when it is attested, or why not, and what differs from the base images that they know."),
+	  verb_trust_host_status },
+	{ "trust host attest PROVIDER", 0, 0, N_("prove to the authority what this host booted, now"),
+	  N_("vmcryptd does so by itself before each token ends. Exit status 10 when the authority does not trust "
+	  "this host, 8 when none answers."), verb_trust_host_attest },
+	{ "trust host enroll PROVIDER", 0, 0, N_("make this host's TPM known to the authority anew, then attest"),
+	  N_("vmcryptd does so by itself when it attests first; it is needed by hand after the list of TPMs or their "
+	  "makers was changed at the authority."), verb_trust_host_enroll },
+	{ "trust host-image export", O(OUT), 0, N_("write down what the firmware of this host measured, as a base image"),
+	  N_("For 'vmcrypt trust base-image import' at the authority; on standard output without --out. After Quick Boot "
+	  "(kexec) it is what was measured at the last full boot, and a message says so."), verb_host_image_export },
 
 	{ "vm create NAME", O(DIR) | O(PROVIDER) | O(UUID) | O(HOME_SIZE), O(DIR),
 	  N_("make an encrypted VM: its key, bundle and home volume"), NULL, verb_vm_create },

@@ -130,6 +130,11 @@ int verb_audit_verify(struct cli *c);
 int verb_audit_head(struct cli *c);
 int verb_audit_export(struct cli *c);
 /* event.c */
+int verb_provider_add_trusted(struct cli *c);
+int verb_trust_host_status(struct cli *c);
+int verb_trust_host_attest(struct cli *c);
+int verb_trust_host_enroll(struct cli *c);
+int verb_host_image_export(struct cli *c);
 int verb_event_list(struct cli *c);
 /* alarm.c */
 int verb_alarm_list(struct cli *c);
