@@ -233,6 +233,18 @@ static struct vmcrypt_kek *kek_live(const char *id)
 	return kek;
 }
 
+/* Those whose lease is over, but whose timer is late. */
+static void keks_lapse(void)
+{
+	struct vmcrypt_kek *kek;
+	struct hlist_node *next;
+	unsigned int i;
+
+	hash_for_each_safe(keks, i, next, kek, node)
+		if (kek->aead && kek_over(kek))
+			kek_drop(kek, VMCRYPT_REASON_LEASE);
+}
+
 static struct vmcrypt_kek *kek_need(const char *id,
 				    struct netlink_ext_ack *extack)
 {
@@ -1415,6 +1427,8 @@ out:
 void vmcrypt_totals_get(struct vmcrypt_totals *to)
 {
 	mutex_lock(&tables_lock);
+	/* As a dump has it. */
+	keks_lapse();
 	*to = totals;
 	mutex_unlock(&tables_lock);
 }

@@ -319,6 +319,19 @@ static void a_lease_that_is_over_does_not_wait_for_its_timer(struct kunit *test)
 			-ENOKEY);
 }
 
+static void a_kek_whose_lease_is_over_is_not_counted(struct kunit *test)
+{
+	struct vmcrypt_totals before, after;
+	int i;
+
+	vmcrypt_totals_get(&before);
+	for (i = 0; i < 100; i++) {
+		KUNIT_ASSERT_EQ(test, add(KEK_A, bytes_a, ns_to_ktime(1)), 0);
+		vmcrypt_totals_get(&after);
+		KUNIT_ASSERT_EQ(test, after.keks, before.keks);
+	}
+}
+
 static int timer_is_armed(const struct vmcrypt_kek *kek, void *ctx)
 {
 	*(bool *)ctx = hrtimer_active(&kek->timer);
@@ -684,6 +697,7 @@ static struct kunit_case keyring_cases[] = {
 	KUNIT_CASE(a_lease_that_ends_drops_the_kek),
 	KUNIT_CASE(a_lease_ends_also_when_the_kek_is_in_use),
 	KUNIT_CASE(a_lease_that_is_over_does_not_wait_for_its_timer),
+	KUNIT_CASE(a_kek_whose_lease_is_over_is_not_counted),
 	KUNIT_CASE(a_renewed_lease_replaces_the_old_one),
 	KUNIT_CASE(a_kek_goes_while_its_lease_ends),
 	KUNIT_CASE(the_longest_lease_is_no_short_one),

@@ -1202,6 +1202,10 @@ static void fuzz_mode(int argc, char **argv)
 	       u32_is(VMCRYPT_A_INFO_VMS, 0) && u32_is(VMCRYPT_A_INFO_DEKS, 0),
 	       "%lu random requests (seed %llu) leave nothing behind", count,
 	       (unsigned long long)seed);
+	tap_note("%u KEKs, %u VMs, %u DEKs",
+		 nla_get_u32(a.attrs[VMCRYPT_A_INFO_KEKS]),
+		 nla_get_u32(a.attrs[VMCRYPT_A_INFO_VMS]),
+		 nla_get_u32(a.attrs[VMCRYPT_A_INFO_DEKS]));
 	test_not_authentic();
 	clear();
 	test_secrets();
