@@ -208,8 +208,11 @@ static int make_dir(const char *path, mode_t mode, struct vmc_error *err)
 {
 	struct stat st;
 
-	if (!mkdir(path, mode))
+	if (!mkdir(path, mode)) {
+		if (chmod(path, mode))	/* whatever the umask */
+			return vmc_fail_errno(err, errno, "cannot set the mode of folder '%s'", path);
 		return 1;
+	}
 	if (errno != EEXIST)
 		return vmc_fail_errno(err, errno, "cannot make folder '%s'", path);
 	if (stat(path, &st))

@@ -19,7 +19,7 @@ int fs_replace(const char *path, const void *data, size_t len, mode_t mode, stru
 /* Remove what fs_replace() calls that were killed left in @dir; only while nobody else writes there. */
 int fs_remove_temps(const char *dir, struct vmc_error *err);
 
-int fs_mkdirs(const char *path, mode_t mode, struct vmc_error *err);	/* like mkdir -p, durable */
+int fs_mkdirs(const char *path, mode_t mode, struct vmc_error *err);	/* like mkdir -p, durable; what is made has @mode whatever the umask */
 int fs_unlink(const char *path, struct vmc_error *err);		/* durable; ENOENT is fine */
 int fs_rename(const char *from, const char *to, struct vmc_error *err);	/* durable */
 int fs_sync(int fd, const char *path, struct vmc_error *err);		/* fsync through the crash points */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../testing/testing.h"
+#include "util.h"
 
 static char *dir;
 
@@ -137,14 +138,23 @@ static void temps_are_removed(void **state)
 static void mkdirs_makes_all(void **state)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
+	static const char *const wide[] = { "d", "d/e" };
 	const char *deep = test_path(dir, "a//b/c/");
 	struct stat st;
+	mode_t old;
 
 	(void)state;
 	assert_ok(fs_mkdirs(deep, 0700, &e), &e);
 	assert_ok(fs_mkdirs(deep, 0700, &e), &e);
 	assert_int_equal(stat(test_path(dir, "a/b/c"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
+	old = umask(0077);
+	assert_ok(fs_mkdirs(test_path(dir, "d/e"), 0711, &e), &e);
+	umask(old);
+	for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
+		assert_int_equal(stat(test_path(dir, wide[i]), &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0711);
+	}
 	test_write_text(test_path(dir, "file"), "");
 	assert_code(fs_mkdirs(test_path(dir, "file"), 0700, &e), VMC_EEXIST, &e);
 	assert_int_not_equal(fs_mkdirs(test_path(dir, "file/x"), 0700, &e), 0);
