@@ -153,6 +153,9 @@ int qemu_open(struct hypervisor **h, const char *qmp, struct vmc_error *err);
  */
 int libvirt_open(struct hypervisor **h, const char *domain, const char *uri, struct vmc_error *err);
 
+/* Whom libvirt has QEMU run as, on Debian ("libvirt-qemu") or Fedora ("qemu"); else root. */
+void libvirt_user(uid_t *uid, gid_t *gid);
+
 void hypervisor_close(struct hypervisor *h);	/* NULL is fine */
 
 const char *hv_socket_name(enum hv_socket kind);	/* HV_SOCKET_* */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The driver for domains of libvirt, by virsh(1). libvirt itself sees to both ends: an end that failed leaves all as it was. */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,17 @@ static int ask_version(struct libvirt *l, char version[32], struct vmc_error *er
 	return r;
 }
 
+void libvirt_user(uid_t *uid, gid_t *gid)
+{
+	static const char *const names[] = { "libvirt-qemu", "qemu" };
+	const struct passwd *pw = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !pw; i++)
+		pw = getpwnam(names[i]);
+	*uid = pw ? pw->pw_uid : 0;
+	*gid = pw ? pw->pw_gid : 0;
+}
+
 static int probe(struct libvirt *l, struct hv_info *info, struct vmc_error *err)
 {
 	struct virsh_domain d = { 0 };
@@ -80,6 +92,7 @@ static int probe(struct libvirt *l, struct hv_info *info, struct vmc_error *err)
 	info->running = d.running;
 	info->memory = d.memory;
 	info->supports_parallel = info->supports_postcopy = true;
+	libvirt_user(&info->uid, &info->gid);
 	r = ask(l, "domblklist", "--details", err);
 	if (!r)
 		r = virsh_parse_disks(l->ask.out, info, err);

@@ -4,7 +4,6 @@
  * connections to the data port come from other threads.
  */
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,7 +320,6 @@ static int open_hypervisor(struct incoming *in, struct vmc_error *err)
 static int look(struct incoming *in, struct hv_info *info, struct vmc_error *err)
 {
 	int rc = in->h->ops->probe(in->h, info, err);
-	const struct passwd *pw;
 
 	if (!rc) {
 		rc = must_wait(in->qmp, info, err);
@@ -331,11 +329,7 @@ static int look(struct incoming *in, struct hv_info *info, struct vmc_error *err
 	if (rc != VMC_ENOENT || in->qmp)
 		return rc;
 	memset(info, 0, sizeof(*info));
-	pw = getpwnam("libvirt-qemu");
-	if (pw) {
-		info->uid = pw->pw_uid;
-		info->gid = pw->pw_gid;
-	}
+	libvirt_user(&info->uid, &info->gid);
 	return 0;
 }
 
@@ -518,6 +512,19 @@ static void forget(struct incoming *in)
 		m->s.ended(m->s.data);
 }
 
+/* Here it may be known better what broke: the other end of a connection is only told that it did. */
+static int on_cancel(struct incoming *in, json_t **result, struct vmc_error *err)
+{
+	struct vmc_error broke = VMC_ERROR_INIT;
+	char text[sizeof(broke.text)] = "";
+
+	if (flow_broken(in->flow, &broke))
+		message_english(broke.text, text, sizeof(text));
+	*result = json_pack("{s:s}", "broke", text);
+	forget(in);
+	return *result ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for the answer");
+}
+
 void incoming_closed(struct migrations *m, struct peer_link *link)
 {
 	struct incoming *in = *peer_slot(link);
@@ -549,10 +556,8 @@ int incoming_call(struct migrations *m, struct peer_link *link, const char *meth
 		return on_finish(in, err);
 	if (!strcmp(method, "home"))
 		return on_home(in, err);
-	if (!strcmp(method, "cancel")) {
-		forget(in);
-		return 0;
-	}
+	if (!strcmp(method, "cancel"))
+		return on_cancel(in, result, err);
 	vmc_fail(err, VMC_ENOTSUP, "vmcryptd knows no method '%s' for other hosts", method);
 	vmc_hint(err, "install the same version of vmcrypt on both hosts");
 	return VMC_ENOTSUP;

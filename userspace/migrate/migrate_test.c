@@ -308,7 +308,7 @@ static void failures_leave_it_here(void **state)
 
 struct breaker {
 	pthread_t thread;
-	uint32_t reason;
+	uint32_t reason, there;		/* 0: the other end hears of nothing */
 };
 
 static void *break_soon(void *data)
@@ -318,6 +318,8 @@ static void *break_soon(void *data)
 
 	while (two->k[HERE].channels < 2 && vmc_now_ms() < deadline)
 		poll(NULL, 0, 5);
+	if (b->there)
+		two_break(THERE, b->there);
 	two_break(HERE, b->reason);
 	return NULL;
 }
@@ -334,6 +336,25 @@ static void a_wire_that_alters_is_told(void **state)
 	assert_int_equal(pthread_create(&b.thread, NULL, break_soon, &b), 0);
 	assert_code(run(4, false, &o, &e), VMC_EAUTH, &e);
 	pthread_join(b.thread, NULL);
+	assert_contains(e.text, "not authentic: altered");
+	assert_here();
+	assert_contains(two->m[HERE].texts, "not authentic");
+}
+
+/* The other end finds it, and tells this end's kernel only that it is over. */
+static void what_the_other_end_found_is_told(void **state)
+{
+	struct breaker b = { .reason = VMCRYPT_END_PEER_CLOSED, .there = VMCRYPT_END_AUTH_FAILED };
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *o;
+
+	(void)state;
+	two->manager[HERE].has_vm = true;
+	two->machines.cut_after = 2;
+	assert_int_equal(pthread_create(&b.thread, NULL, break_soon, &b), 0);
+	assert_code(run(4, false, &o, &e), VMC_EIO, &e);
+	pthread_join(b.thread, NULL);
+	assert_contains(e.text, "host 'b': ");
 	assert_contains(e.text, "not authentic: altered");
 	assert_here();
 	assert_contains(two->m[HERE].texts, "not authentic");
@@ -499,6 +520,7 @@ int main(void)
 		TEST(one_that_runs_is_left_alone),
 		TEST(failures_leave_it_here),
 		TEST(a_wire_that_alters_is_told),
+		TEST(what_the_other_end_found_is_told),
 		TEST(canceled_by_hand),
 		TEST(bad_requests),
 		TEST(nonsense_of_a_peer_is_refused),

@@ -444,14 +444,28 @@ static int work(struct leaving *l, struct vmc_error *err)
 	return rc;
 }
 
-static void undo(struct leaving *l)
+/* A connection that broke may have broken there, and only there it is known why. */
+static void explain_more(struct leaving *l, const char *there, struct vmc_error *err)
+{
+	struct vmc_error here = *err;
+
+	if (err->code == VMC_ECANCELED || !there || !*there || !l->flow || !flow_broken(l->flow, NULL))
+		return;
+	vmc_fail(err, here.code, "%s (host '%s': %s)", here.text, l->r->to, there);
+	if (here.hint[0])
+		vmc_hint(err, "%s", here.hint);
+}
+
+static void undo(struct leaving *l, struct vmc_error *err)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *answer = NULL;
 
 	if (l->fate != FATE_HERE)
 		return;
-	if (l->prepared && !peer_broken(l->link))
-		ask(l, "cancel", json_object(), NULL, NULL);
+	if (l->prepared && !peer_broken(l->link) && !ask(l, "cancel", json_object(), &answer, NULL))
+		explain_more(l, text(answer, "broke"), err);
+	json_decref(answer);
 	if (l->outgoing && l->h->ops->finish(l->h, false, &e))
 		log_err("VM '%s', which stays here: %s", l->name, e.text);
 }
@@ -535,7 +549,7 @@ int migrate_run(struct migrations *m, const struct migrate_request *r, struct pr
 	if (!rc && !r->dry_run)
 		rc = work(l, err);
 	if (rc)
-		undo(l);
+		undo(l, err);
 	clean(l);
 	if (!r->dry_run)
 		tell(l, rc, err);
