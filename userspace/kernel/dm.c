@@ -187,7 +187,7 @@ static int open_with_key(const struct dm_crypt *c, struct vmc_error *err)
 	struct device d = { 0, 0 };
 	int fd, rc;
 
-	rc = loop_or_device(c->path, c->readonly, &fd, err);
+	rc = loop_or_device(c, &fd, err);
 	if (rc)
 		return rc;
 	rc = inspect(fd, c->path, &d, err);

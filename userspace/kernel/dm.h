@@ -30,10 +30,11 @@ struct dm_crypt {
 	uint64_t size_sectors;		/* 0: to the end */
 	uint32_t flags;
 	bool readonly;
+	bool shared;			/* the file may be locked by another host, which will let go of it */
 };
 /*
  * Attaches a loop device (direct I/O, autoclear) when path is a file, and locks
- * the file for as long as it is attached. On failure nothing is left.
+ * the file for as long as it is attached (shared: if it can). On failure nothing is left.
  * VMC_EEXIST the name is taken, VMC_EBUSY path is in use, VMC_ENOKEY the DEK is
  * not in the keyring. The calling thread's keyring is used: no other thread can
  * find the DEK through this call.

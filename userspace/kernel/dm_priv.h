@@ -63,7 +63,7 @@ int dm_crypt_uuid(const char *luks_uuid, const char *name, char out[DM_UUID_MAX]
  * its last user. *@fd keeps it until the mapping does. VMC_EBUSY when the file
  * is mapped already.
  */
-int loop_or_device(const char *path, bool readonly, int *fd, struct vmc_error *err);
+int loop_or_device(const struct dm_crypt *c, int *fd, struct vmc_error *err);
 
 /*
  * After its last user a loop device that we made goes away, but not before

@@ -150,17 +150,20 @@ static int check_free(const char *path, dev_t dev, struct vmc_error *err)
 	return VMC_EBUSY;
 }
 
-static int attach_file(int fd, const char *path, bool readonly, uint64_t size,
-		       struct vmc_error *err)
+/* On a network file system the lock of another host counts, from which a VM comes with its disks open. */
+static int attach_file(int fd, const struct dm_crypt *c, uint64_t size, struct vmc_error *err)
 {
-	int rc = lock_file(fd, path, readonly, err);
+	int rc = lock_file(fd, c->path, c->readonly, c->shared ? NULL : err);
 
-	return rc ? rc : attach(fd, path, readonly, size, err);
+	if (rc == VMC_EBUSY && c->shared)
+		rc = 0;
+	return rc ? rc : attach(fd, c->path, c->readonly, size, err);
 }
 
-int loop_or_device(const char *path, bool readonly, int *out, struct vmc_error *err)
+int loop_or_device(const struct dm_crypt *c, int *out, struct vmc_error *err)
 {
-	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	const char *path = c->path;
+	int fd = open(path, (c->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int rc;
 
@@ -175,7 +178,7 @@ int loop_or_device(const char *path, bool readonly, int *out, struct vmc_error *
 			return 0;
 		}
 	} else if (S_ISREG(st.st_mode)) {
-		rc = attach_file(fd, path, readonly, (uint64_t)st.st_size, err);
+		rc = attach_file(fd, c, (uint64_t)st.st_size, err);
 		if (rc >= 0) {
 			*out = rc;
 			rc = 0;

@@ -165,17 +165,15 @@ static bool is_sealed(const json_t *sealed, const char *volume)
 	return false;
 }
 
-static int open_one(struct vm_coming *c, const struct bundle_volume *v, bool sealed, struct vmc_error *err)
+static int open_one(struct vm_coming *c, const struct bundle_volume *v, bool sealed, unsigned int flags,
+		    struct vmc_error *err)
 {
 	char path[PATH_MAX];
 	int r = vm_volume_path(c->vm, v, path, err);
 
-	if (r)
-		return r;
-	if (sealed)
-		return volume_open_loaded(c->m->k, &c->vm->b, v, path, err);
-	r = keys_ensure_volume(c->m, v, err);
-	return r ? r : volume_open(c->m->k, &c->vm->b, v, path, false, false, err);
+	if (!r && !sealed)
+		r = keys_ensure_volume(c->m, v, err);
+	return r ? r : volume_open(c->m->k, &c->vm->b, v, path, flags | (sealed ? VOLUME_LOADED : 0), err);
 }
 
 static int open_disks(struct vm_coming *c, const json_t *sealed, uint32_t migration, struct vmc_error *err)
@@ -191,7 +189,7 @@ static int open_disks(struct vm_coming *c, const json_t *sealed, uint32_t migrat
 			return r;
 	}
 	for (i = 1; !r && i < vm->b.n; i++)
-		r = open_one(c, &vm->b.v[i], is_sealed(sealed, vm->b.v[i].name), err);
+		r = open_one(c, &vm->b.v[i], is_sealed(sealed, vm->b.v[i].name), VOLUME_SHARED, err);
 	return r;
 }
 
@@ -300,7 +298,7 @@ void vmm_come_away(struct vm_coming *c)
 int vmm_come_home(struct vm_coming *c, struct vmc_error *err)
 {
 	int r = open_one(c, &c->vm->b.v[0], !vmk_dek_get(c->m->k, &c->vm->uuid, VOLUME_HOME, &(struct vmk_volume){ 0 },
-							&(int32_t){ 0 }, NULL), err);
+							&(int32_t){ 0 }, NULL), 0, err);
 
 	if (!r)
 		r = power_mount_first(c->m, c->vm, err);

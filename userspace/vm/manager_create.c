@@ -52,7 +52,7 @@ static int fill(struct vmm *m, struct vm *vm, const struct creation *c, const ch
 	char name[VOLUME_MAPPING_MAX], device[PATH_MAX];
 	int r, r2;
 
-	r = volume_open(m->k, &vm->b, &vm->b.v[0], path, false, false, err);
+	r = volume_open(m->k, &vm->b, &vm->b.v[0], path, 0, err);
 	if (r)
 		return r;
 	volume_mapping(&vm->uuid, c->volume, false, name);

@@ -149,9 +149,9 @@ static int copy(struct vmm *m, struct vm *vm, struct inv_job *job, const struct 
 
 	mapping_device(vm, v->name, false, from);
 	mapping_device(vm, v->name, true, to);
-	r = volume_open(m->k, &vm->b, old, job_text(job, "old"), false, true, err);
+	r = volume_open(m->k, &vm->b, old, job_text(job, "old"), VOLUME_READONLY, err);
 	if (!r)
-		r = volume_open(m->k, &vm->b, v, job_text(job, "path"), true, false, err);
+		r = volume_open(m->k, &vm->b, v, job_text(job, "path"), VOLUME_FRESH, err);
 	if (!r)
 		r = source_open(&s, from, "raw", err);
 	if (!r) {

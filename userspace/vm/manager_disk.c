@@ -296,7 +296,7 @@ static int open_disk(struct vmm *m, struct vm *vm, const char *disk, char **devi
 	if (!r)
 		r = vm_volume_path(vm, v, path, err);
 	if (!r)
-		r = volume_open(m->k, &vm->b, v, path, false, false, err);
+		r = volume_open(m->k, &vm->b, v, path, 0, err);
 	keys_clear(&s);
 	if (r)
 		return r;

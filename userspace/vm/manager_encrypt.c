@@ -108,7 +108,7 @@ static int copy_into(struct vmm *m, struct vm *vm, struct inv_job *job, const st
 	r = source_open(&from, job_text(job, "source"), job_text(job, "format"), err);
 	if (r)
 		return r;
-	r = volume_open(m->k, &vm->b, v, job_text(job, "path"), false, false, err);
+	r = volume_open(m->k, &vm->b, v, job_text(job, "path"), 0, err);
 	if (!r) {
 		volume_mapping(&vm->uuid, v->name, false, name);
 		device_of_mapping(name, device);

@@ -65,7 +65,7 @@ static int open_one(struct vmm *m, struct vm *vm, const struct bundle_volume *v,
 	char path[PATH_MAX];
 	int r = vm_volume_path(vm, v, path, err);
 
-	return r ? r : volume_open(m->k, &vm->b, v, path, false, false, err);
+	return r ? r : volume_open(m->k, &vm->b, v, path, 0, err);
 }
 
 int power_mount_first(struct vmm *m, struct vm *vm, struct vmc_error *err)

@@ -291,25 +291,25 @@ static int loaded(struct vmk *k, const vmc_uuid *vm, const struct bundle_volume 
 	return r;
 }
 
-static int open_volume(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		       bool fresh, bool readonly, bool is_loaded, struct vmc_error *err)
+int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
+		unsigned int flags, struct vmc_error *err)
 {
 	char name[VOLUME_MAPPING_MAX];
 	struct luks_header h;
 	struct vmk_load l;
 	struct dm_crypt c = {
 		.name = name, .path = path, .luks_uuid = v->luks_uuid, .flags = v->flags,
-		.readonly = readonly, .key_desc = l.key_desc,
+		.readonly = flags & VOLUME_READONLY, .shared = flags & VOLUME_SHARED, .key_desc = l.key_desc,
 	};
 	int r;
 
-	volume_mapping(&b->id, v->name, fresh, name);
+	volume_mapping(&b->id, v->name, flags & VOLUME_FRESH, name);
 	r = volume_check(b, v, path, &h, err);
 	if (r)
 		return r;
 	if (dm_exists(name))
 		return check_backing(name, path, err);
-	r = is_loaded ? loaded(k, &b->id, v, &l, err) : volume_load(k, &b->id, v, &l, err);
+	r = flags & VOLUME_LOADED ? loaded(k, &b->id, v, &l, err) : volume_load(k, &b->id, v, &l, err);
 	if (r)
 		return r;
 	c.keyring = l.keyring;
@@ -323,18 +323,6 @@ static int open_volume(struct vmk *k, const struct bundle *b, const struct bundl
 		vmk_dek_del(k, &b->id, v->name, NULL);
 	}
 	return r;
-}
-
-int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		bool fresh, bool readonly, struct vmc_error *err)
-{
-	return open_volume(k, b, v, path, fresh, readonly, false, err);
-}
-
-int volume_open_loaded(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		       struct vmc_error *err)
-{
-	return open_volume(k, b, v, path, false, false, true, err);
 }
 
 int volume_close(struct vmk *k, const vmc_uuid *vm, const char *volume, bool fresh, bool unload,

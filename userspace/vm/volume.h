@@ -57,12 +57,13 @@ int volume_load(struct vmk *k, const vmc_uuid *vm, const struct bundle_volume *v
 /* Better words for a code of vmk_dek_load*(). */
 int volume_load_error(const struct bundle_volume *v, const struct vmk_load *l, struct vmc_error *err);
 
-/* Check, load, map. There already: fine, when it is the same file. */
+#define VOLUME_FRESH	1u	/* under its other name, see volume_mapping() */
+#define VOLUME_READONLY	2u
+#define VOLUME_LOADED	4u	/* with the DEK that is in the keyring already; its KEK need not be there */
+#define VOLUME_SHARED	8u	/* another host has it open, too, and will let go of it */
+/* Check, load, map; @flags: VOLUME_*. There already: fine, when it is the same file. */
 int volume_open(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		bool fresh, bool readonly, struct vmc_error *err);
-/* The same with the DEK that is in the keyring already; its KEK need not be there. */
-int volume_open_loaded(struct vmk *k, const struct bundle *b, const struct bundle_volume *v, const char *path,
-		       struct vmc_error *err);
+		unsigned int flags, struct vmc_error *err);
 /* Unmap. The DEK in the keyring goes with @unload. Not open: fine. */
 int volume_close(struct vmk *k, const vmc_uuid *vm, const char *volume, bool fresh, bool unload,
 		 struct vmc_error *err);
