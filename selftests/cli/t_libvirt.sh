@@ -4,6 +4,7 @@
 
 web1=11111111-1111-4111-8111-111111111111
 locked=33333333-3333-4333-8333-333333333333
+moving=77777777-7777-4777-8777-777777777777
 mute=44444444-4444-4444-8444-444444444444
 other=55555555-5555-4555-8555-555555555555
 claims=$work/run/libvirt
@@ -122,6 +123,15 @@ sent "hook: an incoming domain has its disks opened alone" 'OpenDisk s root'
 owner "hook: noted" "$web1" disks
 hook "$web" release end
 sent "hook: and closed" 'CloseDisk s data-1'
+hook "$(domain moving "$moving" "/dev/mapper/vmcrypt-$moving-root")" migrate begin
+hook "$(domain moving "$moving" "/dev/mapper/vmcrypt-$moving-root")" prepare begin
+expect "hook: a domain that 'vmcrypt migrate' brings" 0 '' ''
+sent "hook: has its disks already"
+owner "hook: it goes off with its domain" "$moving" power
+hook "$(domain moving "$moving")" release end
+expect "hook: while it moves nothing is closed" 0 '' ''
+sent "hook: for the migration does that"
+owner "hook: the claim is gone" "$moving" ''
 hook "$(domain web "$web1" "/run/vmcrypt/home/$web1/nvram/vars.fd")" migrate begin
 expect "hook: a home volume does not migrate" 10 '' "*files in the home volume of VM 'web1'*Hint: shut the domain down*"
 hook "$web" restore begin

@@ -186,6 +186,12 @@ static bool is_on(const struct hook *h)
 	return !strcmp(text_of(h->show, "power"), "on");
 }
 
+/* "vmcrypt migrate" moves the VM, from here or to here: it opens and closes all that is to be. */
+static bool is_moving(const struct hook *h)
+{
+	return !strcmp(text_of(h->show, "job"), "migration");
+}
+
 static const json_t *find_disk(const struct hook *h, const char *name)
 {
 	const json_t *disk;
@@ -353,10 +359,11 @@ static int open_ways(struct hook *h)
 /*
  * The VM still runs on the other host, with its home volume mounted there: here
  * it must stay closed, for a file system is for one host. Disks are QEMU's to share.
+ * What "vmcrypt migrate" brings is on when it has come, and goes off with its domain.
  */
 static int prepare_incoming(struct hook *h, struct claim *cl)
 {
-	int r = claim_write(cl, CLAIM_DISKS, h->d.id, h->d.name, &h->c->err);
+	int r = claim_write(cl, is_moving(h) ? CLAIM_POWER : CLAIM_DISKS, h->d.id, h->d.name, &h->c->err);
 
 	return r ? r : open_disks(h);
 }
@@ -532,7 +539,7 @@ static int close_claimed(struct hook *h, const struct claim *cl)
 		return 0;	/* unregistered: it was off then */
 	if (!r)
 		r = describe(h);
-	if (r)
+	if (r || is_moving(h))
 		return r;
 	give_time(h, POWER_MS);
 	if (cl->mode == CLAIM_DISKS)

@@ -27,6 +27,7 @@
 #define WEB1	"11111111-1111-4111-8111-111111111111"
 #define CLASH	"22222222-2222-4222-8222-222222222222"
 #define LOCKED	"33333333-3333-4333-8333-333333333333"
+#define MOVING	"77777777-7777-4777-8777-777777777777"
 #define MUTE	"44444444-4444-4444-8444-444444444444"	/* GetVM() of it is never answered */
 #define JOB	BUS_JOBS "/7"
 #define OTHERS_JOB BUS_JOBS "/6"
@@ -71,6 +72,9 @@ static const char vm_locked[] =
 	"{\"id\":\"" LOCKED "\",\"name\":\"locked\",\"power\":\"off\",\"crypto_state\":\"locked\","
 	"\"home\":{\"path\":\"/srv/vm/locked.home\"},\"disks\":[{\"name\":\"root\","
 	"\"path\":\"/srv/vm/locked-root.img\",\"open\":false}]}";
+static const char vm_moving[] =
+	"{\"id\":\"" MOVING "\",\"name\":\"moving\",\"power\":\"off\",\"job\":\"migration\","
+	"\"disks\":[{\"name\":\"root\",\"path\":\"/srv/vm/moving-root.img\",\"open\":true}]}";
 static const char providers[] =
 	"[{\"name\":\"kms1\",\"kind\":\"kmip\",\"default\":true,\"servers\":[\"a.example:5696\","
 	"\"b.example:5697\"],\"client_cert\":{\"subject\":\"CN=host1\","
@@ -275,6 +279,8 @@ static int vm_object(sd_bus_message *m)
 		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/clash");
 	if (!strcmp(vm, LOCKED))
 		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/locked");
+	if (!strcmp(vm, MOVING))
+		return sd_bus_reply_method_return(m, "o", BUS_ROOT "/vm/moving");
 	if (!strcmp(vm, MUTE))
 		return 1;
 	if (!strcmp(vm, "err-AccessDenied"))
@@ -479,6 +485,13 @@ static int locked_vm(sd_bus_message *m, const char *member)
 					  "the keys are gone\nHint: vmcrypt vm unlock locked");
 }
 
+static int moving_vm(sd_bus_message *m, const char *member)
+{
+	if (!strcmp(member, "Describe"))
+		return reply(m, vm_moving);
+	return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.Busy", "VM 'moving' is busy: migration");
+}
+
 /* A key of the right shape, into the file that came. */
 static int give_recovery_key(sd_bus_message *m)
 {
@@ -606,6 +619,8 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *e)
 		return manager(s, m, member);
 	if (!strcmp(iface, IFACE_VM) && !strcmp(path, BUS_ROOT "/vm/locked"))
 		return locked_vm(m, member);
+	if (!strcmp(iface, IFACE_VM) && !strcmp(path, BUS_ROOT "/vm/moving"))
+		return moving_vm(m, member);
 	if (!strcmp(iface, IFACE_VM))
 		return vm(s, m, member, !strcmp(path, BUS_ROOT "/vm/web1"));
 	if (!strcmp(iface, IFACE_HOST) && !strcmp(path, BUS_ROOT))
