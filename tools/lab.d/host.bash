@@ -188,6 +188,7 @@ host_network()
 		exec {HUB_LOCK}>&- {HUB_LOCK}>>"$dir/lock"
 		flock -w 60 "$HUB_LOCK" || die "the segment $OPT_NET is locked (by: $dir/lock)"
 		hub_start "$dir"
+		HUB_SEEN=$(wc -l <"$dir/log")
 		mac=$(mac_of "$OPT_NET" "$OPT_HOST")
 		NICS+="$mac=$OPT_ADDR "
 		QEMU+=(-netdev "stream,id=net,server=off,addr.type=unix,addr.path=$(qemu_text "$dir/sock")"
@@ -210,6 +211,19 @@ hub_start()
 		>"$1/log" 2>&1 {LOCK_FD}>&- {HUB_LOCK}>&- &
 	echo $! >"$1/pid"
 	await_path "$1/sock" 20 || die "the segment's switch does not start; see $1/log"
+}
+
+# hub_leave: wait until this host is connected to its segment; then others may come.
+hub_leave()
+{
+	local left=600
+
+	while [ -n "$OPT_NET" ] && [ "$(wc -l <"$SOCKETS/net-$OPT_NET/log")" = "$HUB_SEEN" ]; do
+		left=$((left - 1))
+		[ "$left" -gt 0 ] && alive "$(read_pid "$STATE/qemu.pid")" || break
+		sleep 0.1
+	done
+	exec {HUB_LOCK}>&-
 }
 
 # await_path PATH SECONDS: until PATH exists.
@@ -311,6 +325,7 @@ host_launch()
 		disown
 	fi
 	echo $! >"$STATE/qemu.pid"
+	hub_leave
 	event_await up "$OPT_TIMEOUT"
 }
 
@@ -348,7 +363,6 @@ host_start()
 		warn "host $OPT_HOST did not come up (logs in $STATE)"
 		return 125
 	fi
-	exec {HUB_LOCK}>&-
 	# QEMU keeps the lock, we need not
 	exec {LOCK_FD}>&-
 	ticks=$(($(seconds) - began))

@@ -5,8 +5,9 @@
 Each host is a QEMU "-netdev stream" that connects to DIR/sock; a frame is a
 4-byte length in network order and that many bytes.  What one host sends, all
 others get.  Frames for a host that does not read are dropped once 1 MiB waits
-for it, as a switch does.  The hub ends when nobody has been connected for 60
-seconds: a host that reboots finds it again.
+for it, as a switch does.  Each host that connects is a line on stdout.  The
+hub ends when nobody has been connected for 60 seconds: a host that reboots
+finds it again.
 """
 
 import fcntl
@@ -63,6 +64,7 @@ class Hub:
         port = Port(conn)
         self.ports.add(port)
         self.selector.register(conn, selectors.EVENT_READ, port)
+        print('a host', flush=True)
 
     def drop(self, port):
         self.selector.unregister(port.conn)
