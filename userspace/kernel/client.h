@@ -180,7 +180,7 @@ bool vmk_end_good(uint32_t reason);		/* all was passed on, and both sides said s
  */
 int vmk_dek_export(struct vmk *k, uint32_t migration, const vmc_uuid *vm, const char *volume,
 		   char kek_id[VMK_KEK_ID_MAX + 1], uint8_t sealed[VMK_SEALED_LEN], struct vmc_error *err);
-/* Into the keyring of @vm at the destination. VMC_EAUTH: not sealed for this migration, KEK, VM and volume. VMC_EEXIST: loaded already. */
+/* Into the keyring of @vm at the destination, which is made if need be. VMC_EAUTH: not sealed for this migration, KEK, VM and volume. VMC_EEXIST: loaded already. */
 int vmk_dek_import(struct vmk *k, uint32_t migration, const vmc_uuid *vm, const char *volume, const char *kek_id,
 		   const uint8_t sealed[VMK_SEALED_LEN], uint8_t kcv[VMK_KCV_LEN], struct vmc_error *err);
 

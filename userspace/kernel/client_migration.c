@@ -193,8 +193,10 @@ int vmk_dek_import(struct vmk *k, uint32_t migration, const vmc_uuid *vm, const 
 		.migration = migration,
 	};
 	struct vmk_req r;
-	int rc = vmk_req_dek_new(k, &r, VMCRYPT_CMD_DEK_IMPORT, vm, volume, kek_id, err);
+	int rc = vmk_vm_new(k, vm, err);	/* its first volume may be this one */
 
+	if (!rc)
+		rc = vmk_req_dek_new(k, &r, VMCRYPT_CMD_DEK_IMPORT, vm, volume, kek_id, err);
 	if (rc)
 		return rc;
 	NLA_PUT_U32(r.msg, VMCRYPT_A_DEK_MIGRATION, migration);
