@@ -5,6 +5,10 @@
  * it reads what the starts before it wrote, adds an entry with the words of its
  * command line (diary=WORDS), says on the serial line what it did, and powers off
  * a machine of type "pc".
+ *
+ * With "stays" on the command line it does not power off, but fills memory with what
+ * only it knows, and goes round it for ever: each time it says whether all is as it
+ * should be, and so it does of a sector of the disk, in which it counts.
  */
 #include <stdint.h>
 
@@ -32,6 +36,10 @@
 
 #define PM1A_CONTROL		0x604	/* where SeaBIOS puts it on a "pc" */
 #define PM1_SLEEP_SOFT_OFF	0x2000
+
+#define FIELD			((uint32_t *)(16u << 20))	/* what it fills */
+#define FIELD_WORDS		(2u << 20)
+#define LAP_SECTOR		64
 
 #define SECTOR			512
 #define ENTRIES_MAX		10	/* one digit */
@@ -169,6 +177,62 @@ static void compose(char *entry, unsigned int n, const char *cmdline)
 		entry[at++] = '\0';
 }
 
+/* Each word from the one before, so that no page is like another, and none can be packed. */
+static uint32_t next(uint32_t word)
+{
+	word ^= word << 13;
+	word ^= word >> 17;
+	return word ^ word << 5;
+}
+
+static void fill(void)
+{
+	static const char known[] = "what-only-the-guest-knows";
+	uint32_t word = 2463534242u, i, j;
+
+	for (i = 0; i < FIELD_WORDS; i++)
+		FIELD[i] = word = next(word);
+	for (i = 0; i < FIELD_WORDS; i += 1024)
+		for (j = 0; j < sizeof(known); j++)
+			((volatile char *)&FIELD[i])[j] = known[j];
+}
+
+/* The beginnings of pages are words, and that they are is seen elsewhere. */
+static int field_is_whole(void)
+{
+	uint32_t word = 2463534242u, i;
+
+	for (i = 0; i < FIELD_WORDS; i++) {
+		word = next(word);
+		if (i % 1024 >= 8 && ((volatile uint32_t *)FIELD)[i] != word)
+			return 0;
+	}
+	return 1;
+}
+
+__attribute__((noreturn))
+static void stay(void)
+{
+	static uint32_t sector[SECTOR / 4];
+	uint32_t lap;
+
+	fill();
+	for (lap = 1;; lap++) {
+		say(field_is_whole() ? "memory is whole" : "memory differs", "");
+		if (lap > 1 && (disk_read(LAP_SECTOR, (uint16_t *)sector) || sector[0] != lap - 1))
+			say("the disk differs", "");
+		sector[0] = lap;
+		say(disk_write(LAP_SECTOR, (uint16_t *)sector) ? "the disk cannot be written" : "the disk is as it was", "");
+	}
+}
+
+static int has_word(const char *s, const char *word)
+{
+	while (*s && !begins(s, word))
+		s++;
+	return *s;
+}
+
 __attribute__((used, noreturn))
 static void guest(const struct multiboot_info *info)
 {
@@ -194,6 +258,8 @@ static void guest(const struct multiboot_info *info)
 		say("the disk cannot be written: ", entry.text);
 	else
 		say("wrote ", entry.text);
+	if (has_word(cmdline, "stays"))
+		stay();
 	power_off();
 }
 
