@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* trust.conf. */
+#include "conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "../../lib/inifile.h"
+#include "../../lib/util.h"
+#include "../../net/tcp.h"
+
+#define LISTEN	"0.0.0.0"
+
+static int set_name(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	if (!vmc_name_ok(e->value, sizeof(c->name) - 1))
+		return vmc_fail(err, VMC_EINVAL, "name is '%s', it must be 1 to 63 of A-Z a-z 0-9 . _ -, not beginning with a dot or dash",
+				e->value);
+	return inifile_text(e, c->name, sizeof(c->name), err);
+}
+
+static int set_listen(const struct inifile_entry *e, char out[256], struct vmc_error *err)
+{
+	char host[256];
+	uint16_t port = 0;
+	int rc = net_split(e->value, host, sizeof(host), &port, err);
+
+	return rc ? rc : inifile_text(e, out, 256, err);
+}
+
+static int set_level(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	unsigned long long v;
+	int rc = inifile_uint(e, LOG_EMERG, LOG_DEBUG, &v, err);
+
+	if (!rc)
+		c->log_level = (int)v;
+	return rc;
+}
+
+static int set_heap(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	unsigned long long v;
+	int rc = inifile_uint(e, 64, 262144, &v, err);
+
+	if (!rc && (v & (v - 1)))
+		rc = vmc_fail(err, VMC_EINVAL, "secure_heap is %llu, it must be a power of two", v);
+	if (!rc)
+		c->secure_heap = (unsigned int)v;
+	return rc;
+}
+
+static int handle(const struct inifile_entry *e, void *data, struct vmc_error *err)
+{
+	struct trust_conf *c = data;
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s.%s", e->section, e->name);
+	if (!strcmp(key, "authority.name"))
+		return set_name(e, c, err);
+	if (!strcmp(key, "attest.listen"))
+		return set_listen(e, c->attest_listen, err);
+	if (!strcmp(key, "kmx.listen"))
+		return set_listen(e, c->kmx_listen, err);
+	if (!strcmp(key, "service.log_level"))
+		return set_level(e, c, err);
+	if (!strcmp(key, "service.secure_heap"))
+		return set_heap(e, c, err);
+	return inifile_unknown(e, err);
+}
+
+int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *err)
+{
+	const char *dir = getenv("VMCRYPT_TRUST_CONFIG_DIR");
+	char standard[512];
+	int rc;
+
+	*c = (struct trust_conf){ .attest_listen = LISTEN, .kmx_listen = LISTEN, .log_level = LOG_INFO,
+				  .secure_heap = 4096 };
+	if (gethostname(c->name, sizeof(c->name) - 1) || !vmc_name_ok(c->name, sizeof(c->name) - 1))
+		snprintf(c->name, sizeof(c->name), "authority");
+	snprintf(standard, sizeof(standard), "%s/trust.conf", dir && *dir ? dir : TRUST_CONFIG_DIR);
+	rc = inifile_parse(path ? path : standard, handle, c, err);
+	return rc == VMC_ENOENT && !path ? 0 : rc;
+}

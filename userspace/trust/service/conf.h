@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* /etc/vmcrypt-trust/trust.conf: INI by inih. An unknown key is an error that names file and line. */
+#ifndef VMC_TRUST_CONF_H
+#define VMC_TRUST_CONF_H
+
+#include <stddef.h>
+
+#include "../../lib/error.h"
+
+#define TRUST_CONFIG_DIR	"/etc/vmcrypt-trust"	/* or $VMCRYPT_TRUST_CONFIG_DIR */
+
+struct trust_conf {
+	/* [authority] */
+	char name[64];			/* in tokens and certificates; default: the host's name */
+	/* [attest], [kmx] */
+	char attest_listen[256];	/* ADDRESS[:PORT], default 0.0.0.0 and the service's own port */
+	char kmx_listen[256];
+	/* [service] */
+	int log_level;			/* syslog level, default 6 (info) */
+	unsigned int secure_heap;	/* KiB, power of two from 64 to 262144, default 4096 */
+};
+
+/* @path NULL: trust.conf in the configuration's folder; none is fine then. */
+int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *err);
+
+#endif

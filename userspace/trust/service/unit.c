@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A service of a Trust Authority as a process. */
+#include "unit.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../lib/fs.h"
+#include "../../lib/i18n.h"
+#include "../../lib/log.h"
+#include "../../lib/secmem.h"
+#include "../../lib/version.h"
+
+#define EXIT_USAGE	2
+#define STATE_PREFIX	"state."
+#define SETTLE_USEC	(200 * 1000)	/* several files change together; then all are read once */
+
+struct options {
+	const char *config;
+	bool foreground;
+};
+
+static void usage(const struct unit_kind *k, FILE *f)
+{
+	fprintf(f, "Usage: %s [OPTION...]\n%s\n\n"
+		"  -c, --config=FILE   read FILE instead of " TRUST_CONFIG_DIR "/trust.conf\n"
+		"  -f, --foreground    log to standard error, not to the journal\n"
+		"  -h, --help          print this and exit\n"
+		"  -V, --version       print the version and exit\n\n"
+		"SIGHUP reads the desired state, certificates and key providers anew. See %s(8).\n", k->name, k->usage,
+		k->name);
+}
+
+/* 0: run; otherwise exit, with *@status. */
+static int parse(int argc, char **argv, const struct unit_kind *k, struct options *o, int *status)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 }
+	};
+	int c;
+
+	*status = EXIT_SUCCESS;
+	while ((c = getopt_long(argc, argv, "c:fhV", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'h':
+			usage(k, stdout);
+			return 1;
+		case 'V':
+			printf("%s %s\n", k->name, VMC_VERSION);
+			return 1;
+		default:
+			usage(k, stderr);
+			*status = EXIT_USAGE;
+			return 1;
+		}
+	}
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "%s: unexpected argument '%s'\n", k->name, argv[optind]);
+	usage(k, stderr);
+	*status = EXIT_USAGE;
+	return 1;
+}
+
+/* ---- what changes while it runs ------------------------------------------- */
+
+static void log_error(const char *what, const struct vmc_error *err)
+{
+	log_err("%s: %s%s%s", what, err->text, err->hint[0] ? ". Hint: " : "", err->hint);
+}
+
+static void tell_status(struct unit *u)
+{
+	json_t *state = trust_state_json(u->state);
+
+	if (state)
+		sd_notifyf(0, "STATUS=cluster '%s', desired state %lld, port %u",
+			   json_string_value(json_object_get(state, "cluster")),
+			   (long long)json_integer_value(json_object_get(state, "serial")), http_server_port(u->server));
+	else
+		sd_notifyf(0, "STATUS=in no cluster yet, port %u", http_server_port(u->server));
+	json_decref(state);
+}
+
+/* Each part on its own: one that is bad stays as it was, and keeps no other from being read. */
+static void reload(struct unit *u)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct http_identity id;
+
+	if (trust_state_reload(u->state, &err))
+		log_error("the desired state is not taken", &err);
+	if (http_identity_open(u->dir, u->conf.name, &id, &err)) {
+		log_error("the certificate is not taken", &err);
+	} else if (http_server_identity(u->server, &id, &err)) {
+		log_error("the certificate is not taken", &err);
+		http_identity_close(&id);
+	} else {
+		http_identity_close(&u->identity);
+		u->identity = id;
+	}
+	if (u->kind->reload && u->kind->reload(u, &err))
+		log_error("its own files are not taken", &err);
+	tell_status(u);
+}
+
+static int on_hup(sd_event_source *src, const struct signalfd_siginfo *si, void *data)
+{
+	struct unit *u = data;
+	struct timespec now;
+
+	(void)src;
+	(void)si;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+	reload(u);
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int on_settled(sd_event_source *src, uint64_t usec, void *data)
+{
+	(void)src;
+	(void)usec;
+	reload(data);
+	return 0;
+}
+
+static int on_change(sd_event_source *src, const struct inotify_event *ev, void *data)
+{
+	struct unit *u = data;
+	uint64_t now;
+
+	(void)src;
+	if (!ev->len || strncmp(ev->name, STATE_PREFIX, strlen(STATE_PREFIX)) || !(ev->mask & IN_MOVED_TO))
+		return 0;
+	sd_event_now(u->event, CLOCK_MONOTONIC, &now);
+	return sd_event_add_time(u->event, NULL, CLOCK_MONOTONIC, now + SETTLE_USEC, 0, on_settled, u) < 0 ? -ENOMEM : 0;
+}
+
+static int watch(struct unit *u, struct vmc_error *err)
+{
+	int r = sd_event_add_inotify(u->event, NULL, trust_state_dir(u->state), IN_MOVED_TO | IN_ONLYDIR, on_change, u);
+
+	return r < 0 ? vmc_fail_errno(err, -r, "cannot watch '%s' for changes", trust_state_dir(u->state)) : 0;
+}
+
+/* ---- start and end ---------------------------------------------------------- */
+
+static int make_event(struct unit *u, struct vmc_error *err)
+{
+	int r = sd_event_default(&u->event);
+
+	if (r >= 0)
+		r = sd_event_add_signal(u->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(u->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(u->event, NULL, SIGHUP, on_hup, u);
+	if (r >= 0)
+		r = sd_event_set_watchdog(u->event, 1);
+	return r < 0 ? vmc_fail_errno(err, -r, "cannot set the event loop up") : 0;
+}
+
+static int start(struct unit *u, struct vmc_error *err)
+{
+	const char *dir = trust_dir();
+	int rc = fs_mkdirs(dir, 0700, err);
+
+	snprintf(u->dir, sizeof(u->dir), "%s/%s", dir, u->kind->folder);
+	if (!rc)
+		rc = trust_state_open(&u->state, dir, err);
+	if (!rc)
+		rc = http_identity_open(u->dir, u->conf.name, &u->identity, err);
+	if (!rc)
+		rc = make_event(u, err);
+	if (!rc)
+		rc = u->kind->open(u, err);
+	if (!rc)
+		rc = http_server_start(u->kind->listen(&u->conf), u->kind->port, &u->identity, u->kind->handle, u,
+				       &u->server, err);
+	return rc ? rc : watch(u, err);
+}
+
+static void stop(struct unit *u)
+{
+	http_server_stop(u->server);
+	if (u->data)
+		u->kind->close(u);
+	http_identity_close(&u->identity);
+	trust_state_close(u->state);
+	sd_event_unref(u->event);
+}
+
+static int run(struct unit *u)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+	int r = 0;
+
+	if (start(u, &err)) {
+		log_error("cannot start", &err);
+		sd_notifyf(0, "STATUS=cannot start: %s", err.text);
+		stop(u);
+		return EXIT_FAILURE;
+	}
+	log_info("%s %s serves port %u, certificate SHA-256 %s", u->kind->name, VMC_VERSION, http_server_port(u->server),
+		 u->identity.fingerprint);
+	tell_status(u);
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(u->event);
+	sd_notify(0, "STOPPING=1");
+	stop(u);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Before the first thread: all take their signals from the event loop. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int unit_main(int argc, char **argv, const struct unit_kind *kind)
+{
+	struct unit u = { .kind = kind };
+	struct vmc_error err = VMC_ERROR_INIT;
+	struct options o = { .config = NULL };
+	int status;
+
+	if (parse(argc, argv, kind, &o, &status))
+		return status;
+	umask(0077);
+	block_signals();
+	unsetenv("LANGUAGE");
+	i18n_init();
+	log_init(kind->name, LOG_INFO);
+	if (o.foreground)
+		log_to_stderr();
+	if (trust_conf_load(&u.conf, o.config, &err) || secmem_init((size_t)u.conf.secure_heap << 10, &err)) {
+		log_error("cannot start", &err);
+		return EXIT_FAILURE;
+	}
+	log_init(kind->name, u.conf.log_level);
+	return run(&u);
+}
+
+/* ---- for handlers ------------------------------------------------------------ */
+
+int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum trust_role *role, struct refusal *r)
+{
+	/* the loop looks, too, and tells what is wrong; here it is so that nobody gets an old answer */
+	(void)trust_state_reload(u->state, NULL);
+	*state = trust_state_json(u->state);
+	if (!*state) {
+		vmc_fail(&r->err, VMC_ESTATE, "this authority is in no Trust Authority cluster yet");
+		vmc_hint(&r->err, "on it: 'vmcrypt trust init CLUSTER' for a new cluster, 'vmcrypt trust join' for one that there is");
+		return refuse(r, REASON_UNAVAILABLE);
+	}
+	*role = TRUST_ROLE_NONE;
+	return *c->fingerprint ? trust_state_role(*state, c->fingerprint, role) : 0;
+}
+
+int unit_allow(enum trust_role has, enum trust_role needs, struct refusal *r)
+{
+	if (has >= needs)
+		return 0;
+	vmc_fail(&r->err, VMC_EPERM, "this needs the role '%s', and the certificate shown has the role '%s'",
+		 trust_role_name(needs), trust_role_name(has));
+	vmc_hint(&r->err, "on an authority: vmcrypt trust principal add");
+	return refuse(r, REASON_NOT_AUTHORIZED);
+}
+
+int unit_unknown(const struct http_call *c, struct refusal *r)
+{
+	vmc_fail(&r->err, VMC_ENOENT, "nothing answers to '%s'", c->head->path);
+	return refuse(r, REASON_NOT_FOUND);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the two services of a Trust Authority are as processes: arguments, the
+ * desired state, an identity, HTTPS, and the loop that waits for the end, for
+ * SIGHUP and for changes of files.
+ */
+#ifndef VMC_TRUST_UNIT_H
+#define VMC_TRUST_UNIT_H
+
+#include <systemd/sd-event.h>
+
+#include "../http/server.h"
+#include "../state/state.h"
+#include "conf.h"
+
+struct unit;
+
+struct unit_kind {
+	const char *name;		/* program and journald identifier */
+	const char *folder;		/* below the folder of the state: its identity, and what else it keeps */
+	const char *usage;		/* what it does, one line; N_() */
+	uint16_t port;
+	const char *(*listen)(const struct trust_conf *c);
+	/* Into @u->data; before anybody is listened to. */
+	int (*open)(struct unit *u, struct vmc_error *err);
+	/* SIGHUP, or the desired state changed; what fails leaves all as it was. */
+	int (*reload)(struct unit *u, struct vmc_error *err);
+	void (*close)(struct unit *u);	/* no request is in it */
+	http_handler handle;		/* its data: the unit */
+};
+
+struct unit {
+	const struct unit_kind *kind;
+	struct trust_conf conf;
+	struct trust_state *state;
+	char dir[512];			/* its own folder */
+	sd_event *event;
+	struct http_identity identity;
+	struct http_server *server;
+	void *data;
+};
+
+/* All of main(). */
+int unit_main(int argc, char **argv, const struct unit_kind *kind);
+
+/*
+ * For handlers: the state as it is now, counted, and what the client's certificate may do. VMC_ESTATE with reason
+ * "unavailable": this authority is in no cluster.
+ */
+int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum trust_role *role, struct refusal *r);
+/* For handlers: the requests that a role is needed for. VMC_EPERM with reason "not_authorized". */
+int unit_allow(enum trust_role has, enum trust_role needs, struct refusal *r);
+/* For handlers: no such path. */
+int unit_unknown(const struct http_call *c, struct refusal *r);
+
+#endif
