@@ -92,6 +92,8 @@ struct hv_result {
 	uint64_t bytes;		/* sent over all connections to "memory" */
 	uint64_t disk_bytes;	/* copied of disks */
 	uint64_t total_ms, downtime_ms;
+	/* An error came when the guest ran there already, with part of its memory still here: end it on neither side. */
+	bool split;
 };
 
 struct hv_outgoing {
@@ -122,14 +124,15 @@ struct hypervisor_ops {
 	/*
 	 * Source: move it; blocks until the other side has all of it, or until it failed. On success the guest does not
 	 * run here any more. On any error it runs on here as before, unless the text says otherwise (postcopy that broke:
-	 * VMC_EIO, the guest is paused on both sides and can be recovered). VMC_ECANCELED: the caller wanted so.
+	 * result->split, the guest is paused on both sides and can be recovered). VMC_ECANCELED: the caller wanted so.
 	 */
 	int (*outgoing)(struct hypervisor *h, const struct hv_outgoing *out, struct hv_result *result,
 			struct vmc_error *err);
 	/*
 	 * The end, on either side, also when nothing began. @ok: the destination lets the guest run (if it ran on the
 	 * source), the source forgets its copy. Not @ok: the destination goes away (a plain QEMU ends), the source is as
-	 * before and its guest runs if it ran. On the destination @ok waits until all of it has come in.
+	 * before and its guest runs if it ran. On the destination @ok waits until all of it has come in, and not @ok is
+	 * VMC_ESTATE for a guest that runs there already, by postcopy: it stays, for it is nowhere else.
 	 */
 	int (*finish)(struct hypervisor *h, bool ok, struct vmc_error *err);
 	void (*close)(struct hypervisor *h);	/* without finish(): leaves all as it is */

@@ -366,6 +366,19 @@ static int arrive(struct qemu *m, struct vmc_error *err)
 	return r ? r : go_on(m, err);
 }
 
+/* By postcopy its guest may have begun to run here: whatever became of the rest of its memory, nobody else has it. */
+static int give_up(struct qemu *m, struct vmc_error *err)
+{
+	char status[32];
+
+	if (migration_status(m, status, NULL) || strncmp(status, "postcopy", strlen("postcopy")))
+		return quit(m, err);
+	vmc_fail(err, VMC_ESTATE, "VM '%s' runs on this host with part of its memory on the other, and stays (%s)", m->vm,
+		 status);
+	vmc_hint(err, "mend the network, then recover it by QMP: migrate-recover here, migrate with resume there");
+	return VMC_ESTATE;
+}
+
 static int qemu_finish(struct hypervisor *h, bool ok, struct vmc_error *err)
 {
 	struct qemu *m = qemu_of(h);
@@ -381,7 +394,7 @@ static int qemu_finish(struct hypervisor *h, bool ok, struct vmc_error *err)
 	}
 	if (m->role == QEMU_SOURCE)
 		return ok ? let_go(m, err) : qemu_take_back(m, err);
-	return ok ? arrive(m, err) : quit(m, err);
+	return ok ? arrive(m, err) : give_up(m, err);
 }
 
 static void qemu_close(struct hypervisor *h)

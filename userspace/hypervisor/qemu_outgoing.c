@@ -77,6 +77,13 @@ static void tell(const struct run *run, const char *phase, uint64_t done, uint64
 		run->out->report(&p, run->out->data);
 }
 
+static int broke_off(struct run *run, struct vmc_error *err)
+{
+	vmc_fail(err, VMC_EIO, "postcopy of VM '%s' broke off: its memory is on two hosts, and it waits", run->m->vm);
+	vmc_hint(err, "mend the network, then recover it by QMP: migrate-recover there, migrate with resume here");
+	return VMC_EIO;
+}
+
 /* What ends it from here: somebody wants so, it takes too long, nothing moves. @mark: grows while something moves. */
 static int may_go_on(struct run *run, uint64_t mark, struct vmc_error *err)
 {
@@ -88,7 +95,7 @@ static int may_go_on(struct run *run, uint64_t mark, struct vmc_error *err)
 		run->moved = now;
 	}
 	if (run->postcopy)
-		return 0;
+		return now - run->moved < QEMU_STALL_MS ? 0 : broke_off(run, err);
 	if (out->cancel && atomic_load(out->cancel))
 		return vmc_fail(err, VMC_ECANCELED, "the migration of VM '%s' was canceled", run->m->vm);
 	if (out->deadline_ms && now - run->began >= out->deadline_ms) {
@@ -187,9 +194,8 @@ static int step(struct run *run, struct vmc_error *err)
 	if (is(run, "failed") || is(run, "cancelled") || is(run, "none"))
 		return failed(run, err);
 	if (is(run, "postcopy-paused")) {
-		vmc_fail(err, VMC_EIO, "postcopy of VM '%s' broke off: its memory is on two hosts, and it waits", run->m->vm);
-		vmc_hint(err, "mend the network, then recover it by QMP: migrate-recover there, migrate with resume here");
-		return VMC_EIO;
+		run->postcopy = true;
+		return broke_off(run, err);
 	}
 	if (is(run, "pre-switchover")) {
 		r = switch_over(run, err);
@@ -277,6 +283,7 @@ int qemu_outgoing(struct hypervisor *h, const struct hv_outgoing *out, struct hv
 		r = follow(&run, err);
 	if (r)
 		undo(&run, before, err);
+	result->split = r && run.postcopy;
 	json_decref(before);
 	return r;
 }

@@ -485,6 +485,31 @@ static int on_home(struct incoming *in, struct vmc_error *err)
 	return vmm_come_home(c, err);
 }
 
+/* It runs, or waits for the rest of its memory: the disks are its own, and nobody knows of the other host. */
+static void keep_split(struct incoming *in)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+
+	if (vmm_come_running(in->coming, &e))
+		log_err("VM '%s' is here, and this cannot be recorded: %s", in->name, e.text);
+	vmm_come_away(in->coming);
+}
+
+static void give_up(struct incoming *in)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	int rc = in->h ? in->h->ops->finish(in->h, false, &e) : 0;
+
+	if (rc)
+		log_warn("VM '%s', which did not come: %s", in->name, e.text);
+	hypervisor_close(in->h);
+	in->h = NULL;
+	if (in->coming && rc == VMC_ESTATE)
+		keep_split(in);
+	else if (in->coming)
+		vmm_come_cancel(in->coming);
+}
+
 static void forget(struct incoming *in)
 {
 	struct migrations *m = in->m;
@@ -496,16 +521,8 @@ static void forget(struct incoming *in)
 			 in->name, peer_name(in->link));
 		vmm_come_away(in->coming);
 	}
-	if (in->stage != STAGE_FINISHED) {
-		struct vmc_error e = VMC_ERROR_INIT;
-
-		if (in->h && in->h->ops->finish(in->h, false, &e))
-			log_warn("VM '%s', which did not come: %s", in->name, e.text);
-		hypervisor_close(in->h);
-		in->h = NULL;
-		if (in->coming)
-			vmm_come_cancel(in->coming);
-	}
+	if (in->stage != STAGE_FINISHED)
+		give_up(in);
 	*peer_slot(in->link) = NULL;
 	incoming_free(in);
 	if (m->s.ended)

@@ -279,6 +279,26 @@ static void one_that_runs_is_left_alone(void **state)
 	assert_int_equal(two->machines.ended_there, 0);
 }
 
+/* Ended on either side, it would be gone. */
+static void postcopy_that_breaks_ends_neither(void **state)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *o;
+
+	(void)state;
+	two->manager[HERE].has_vm = true;
+	two->machines.splits = true;
+	assert_code(run(0, false, &o, &e), VMC_EIO, &e);
+	assert_contains(e.text, "its memory is on two hosts");
+	assert_clean();
+	assert_false(two->machines.here_runs);
+	assert_false(two->manager[HERE].left);
+	assert_true(two->manager[HERE].kept);
+	assert_true(two->manager[THERE].running);
+	assert_true(two->manager[THERE].away);
+	assert_false(two->manager[THERE].came_not);
+}
+
 static void failures_leave_it_here(void **state)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
@@ -518,6 +538,7 @@ int main(void)
 		TEST(encrypted_vm_is_never_sent_in_clear),
 		TEST(preflight_finds_what_is_missing),
 		TEST(one_that_runs_is_left_alone),
+		TEST(postcopy_that_breaks_ends_neither),
 		TEST(failures_leave_it_here),
 		TEST(a_wire_that_alters_is_told),
 		TEST(what_the_other_end_found_is_told),

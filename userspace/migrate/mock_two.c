@@ -355,6 +355,11 @@ static int outgoing(struct hypervisor *h, const struct hv_outgoing *out, struct 
 	int rc = 0;
 
 	(void)h;
+	if (two->machines.splits) {
+		two->machines.here_runs = false;
+		result->split = true;
+		return vmc_fail(err, VMC_EIO, "its memory is on two hosts");
+	}
 	if (two->machines.fail_out)
 		return vmc_fail(err, two->machines.fail_out, "it did not go");
 	for (unsigned int i = 0; !rc && i <= out->parallel; i++) {
@@ -374,6 +379,7 @@ static int finish(struct hypervisor *h, bool ok, struct vmc_error *err)
 	struct machine *m = (struct machine *)h;
 
 	if (m->host == HERE) {
+		assert_false(two->machines.splits);
 		two->machines.here_runs = !ok;
 		return 0;
 	}
@@ -383,6 +389,8 @@ static int finish(struct hypervisor *h, bool ok, struct vmc_error *err)
 		shutdown(m->fd, SHUT_RDWR), pthread_join(m->thread, NULL);
 	m->running = false;
 	two->machines.ended_there += !ok && m->host == THERE;
+	if (!ok && two->machines.splits)
+		return vmc_fail(err, VMC_ESTATE, "it stays");
 	if (ok && two->machines.fail_finish)
 		return vmc_fail(err, two->machines.fail_finish, "the guest does not start");
 	two->machines.there_runs = ok;

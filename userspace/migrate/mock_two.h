@@ -46,6 +46,7 @@ struct machines {
 	bool link_dies;			/* in finish() there */
 	bool not_waiting;		/* the destination's: it is another VM's that runs */
 	unsigned int ended_there;	/* finish(false) */
+	bool splits;			/* postcopy breaks: it is on both */
 };
 
 struct two {

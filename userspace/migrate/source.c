@@ -14,7 +14,7 @@
 #include "migrate_priv.h"
 
 /* Before the fate of the VM is sealed, a failure leaves it running here. */
-enum fate { FATE_HERE, FATE_THERE, FATE_UNKNOWN };
+enum fate { FATE_HERE, FATE_THERE, FATE_UNKNOWN, FATE_SPLIT };
 
 struct leaving {
 	struct migrations *m;
@@ -355,6 +355,10 @@ static int move(struct leaving *l, struct vmc_error *err)
 		return rc;
 	l->outgoing = true;
 	rc = l->h->ops->outgoing(l->h, &out, &l->moved, err);
+	if (rc && l->moved.split) {	/* neither host can let it run without what the other has */
+		l->fate = FATE_SPLIT;
+		return rc;
+	}
 	return rc ? explain(l, rc, err) : 0;
 }
 
