@@ -275,17 +275,6 @@ static void write_some(struct audit *a)
 	settle(a, r, &err);
 }
 
-static void deadline(struct timespec *t, unsigned int ms)
-{
-	clock_gettime(CLOCK_MONOTONIC, t);
-	t->tv_sec += ms / 1000;
-	t->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t->tv_nsec >= 1000000000) {
-		t->tv_nsec -= 1000000000;
-		t->tv_sec++;
-	}
-}
-
 static bool urgent(const struct audit *a)
 {
 	return a->closing || (!a->failing && (a->wanted > a->done || a->n >= WRITE_MAX));
@@ -302,7 +291,7 @@ static void *work(void *data)
 			pthread_cond_wait(&a->wake, &a->lock);
 			continue;
 		}
-		deadline(&until, a->failing ? RETRY_MS : IDLE_MS);
+		vmc_deadline(vmc_now_ms() + (a->failing ? RETRY_MS : IDLE_MS), &until);
 		while (!urgent(a) && pthread_cond_timedwait(&a->wake, &a->lock, &until) != ETIMEDOUT)
 			;
 		write_some(a);
@@ -316,7 +305,7 @@ static int flush(struct audit *a, uint64_t until_entry, struct vmc_error *err)
 	struct timespec until;
 	int r = 0;
 
-	deadline(&until, FLUSH_MS);
+	vmc_deadline(vmc_now_ms() + FLUSH_MS, &until);
 	pthread_mutex_lock(&a->lock);
 	if (until_entry > a->wanted)
 		a->wanted = until_entry;

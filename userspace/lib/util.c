@@ -211,6 +211,19 @@ uint64_t vmc_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void vmc_deadline(uint64_t deadline, struct timespec *ts)
+{
+	uint64_t now = vmc_now_ms(), left = deadline > now ? deadline - now : 0;
+
+	clock_gettime(CLOCK_MONOTONIC, ts);
+	ts->tv_sec += (time_t)(left / 1000);
+	ts->tv_nsec += (long)(left % 1000) * 1000000;
+	if (ts->tv_nsec >= 1000000000) {
+		ts->tv_sec++;
+		ts->tv_nsec -= 1000000000;
+	}
+}
+
 int64_t vmc_time(void)
 {
 	return time(NULL);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "error.h"
 
@@ -27,6 +28,8 @@ void vmc_hex_encode(const uint8_t *in, size_t n, char *out);	/* 2n + 1 bytes */
 int vmc_hex_decode(const char *in, uint8_t *out, size_t max, size_t *n);
 
 uint64_t vmc_now_ms(void);				/* CLOCK_BOOTTIME */
+/* A deadline of that clock for pthread_cond_timedwait() with CLOCK_MONOTONIC. */
+void vmc_deadline(uint64_t deadline, struct timespec *ts);
 int64_t vmc_time(void);					/* seconds since 1970 */
 void vmc_time_format(int64_t t, char out[32]);		/* RFC 3339, UTC */
 

@@ -100,19 +100,6 @@ static bool lookup_numeric(struct lookup *l)
 	return !getaddrinfo(l->host, l->service, &hints, &l->result);
 }
 
-static void deadline_after(uint64_t deadline, struct timespec *ts)
-{
-	uint64_t now = vmc_now_ms(), left = deadline > now ? deadline - now : 0;
-
-	clock_gettime(CLOCK_MONOTONIC, ts);
-	ts->tv_sec += left / 1000;
-	ts->tv_nsec += left % 1000 * 1000000;
-	if (ts->tv_nsec >= 1000000000) {
-		ts->tv_sec++;
-		ts->tv_nsec -= 1000000000;
-	}
-}
-
 static int lookup_in_thread(struct lookup *l, uint64_t deadline)
 {
 	struct timespec ts;
@@ -129,7 +116,7 @@ static int lookup_in_thread(struct lookup *l, uint64_t deadline)
 		l->refs--;
 		return rc;
 	}
-	deadline_after(deadline, &ts);
+	vmc_deadline(deadline, &ts);
 	pthread_mutex_lock(&l->lock);
 	while (!l->done && !rc)
 		rc = pthread_cond_timedwait(&l->done_cond, &l->lock, &ts);

@@ -128,19 +128,6 @@ static struct pool_server *next_server(struct pool *p, unsigned int tried)
 
 /* ---- connections --------------------------------------------------------------------- */
 
-static void until(uint64_t deadline, struct timespec *ts)
-{
-	uint64_t now = vmc_now_ms(), left = deadline > now ? deadline - now : 0;
-
-	clock_gettime(CLOCK_MONOTONIC, ts);
-	ts->tv_sec += left / 1000;
-	ts->tv_nsec += left % 1000 * 1000000;
-	if (ts->tv_nsec >= 1000000000) {
-		ts->tv_sec++;
-		ts->tv_nsec -= 1000000000;
-	}
-}
-
 static void release(struct pool *p, struct pool_server *s, struct kmip_client *c)
 {
 	bool keep = c && kmip_usable(c);
@@ -170,7 +157,7 @@ static int acquire(struct pool *p, struct pool_server *s, uint64_t deadline,
 	int rc = 0;
 
 	*c = NULL;
-	until(deadline, &ts);
+	vmc_deadline(deadline, &ts);
 	pthread_mutex_lock(&p->lock);
 	while (!s->n_idle && s->open >= p->limit && !rc)
 		rc = pthread_cond_timedwait(&p->freed, &p->lock, &ts);
