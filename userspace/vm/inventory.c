@@ -443,6 +443,18 @@ static int each_row(struct inventory *inv, sqlite3_stmt *st, int (*row)(sqlite3_
 	return r;
 }
 
+/* The same for a statement without arguments, which takes the lock. */
+static int each_locked(struct inventory *inv, enum statement which, int (*row)(sqlite3_stmt *st, void *data),
+		       void *data, struct vmc_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&inv->lock);
+	r = each_row(inv, start(inv, which), row, data, err);
+	pthread_mutex_unlock(&inv->lock);
+	return r;
+}
+
 struct vm_each {
 	int (*fn)(const struct inv_vm *vm, void *data);
 	void *data;
@@ -465,12 +477,8 @@ int inventory_vm_each(struct inventory *inv, int (*fn)(const struct inv_vm *vm, 
 		      struct vmc_error *err)
 {
 	struct vm_each e = { fn, data };
-	int r;
 
-	pthread_mutex_lock(&inv->lock);
-	r = each_row(inv, start(inv, ST_VM_ALL), vm_row, &e, err);
-	pthread_mutex_unlock(&inv->lock);
-	return r;
+	return each_locked(inv, ST_VM_ALL, vm_row, &e, err);
 }
 
 int inventory_job_put(struct inventory *inv, const struct inv_job *job, struct vmc_error *err)
@@ -515,6 +523,20 @@ static void *rows_add(struct rows *rows)
 	return memset(more, 0, rows->size);
 }
 
+/* All of a table whose rows own nothing; none on failure. */
+static int all_rows(struct inventory *inv, enum statement which, int (*row)(sqlite3_stmt *st, void *data),
+		    struct rows *rows, struct vmc_error *err)
+{
+	int r = each_locked(inv, which, row, rows, err);
+
+	if (r) {
+		free(rows->items);
+		rows->items = NULL;
+		rows->n = 0;
+	}
+	return r;
+}
+
 static int job_row(sqlite3_stmt *st, void *data)
 {
 	const char *state = (const char *)sqlite3_column_text(st, 3);
@@ -534,11 +556,8 @@ static int job_row(sqlite3_stmt *st, void *data)
 int inventory_jobs(struct inventory *inv, struct inv_job **jobs, size_t *n, struct vmc_error *err)
 {
 	struct rows rows = { NULL, 0, sizeof(struct inv_job) };
-	int r;
+	int r = each_locked(inv, ST_JOB_ALL, job_row, &rows, err);
 
-	pthread_mutex_lock(&inv->lock);
-	r = each_row(inv, start(inv, ST_JOB_ALL), job_row, &rows, err);
-	pthread_mutex_unlock(&inv->lock);
 	if (r) {
 		inventory_jobs_free(rows.items, rows.n);
 		return r;
@@ -616,19 +635,12 @@ static int key_row(sqlite3_stmt *st, void *data)
 
 int inventory_keys(struct inventory *inv, struct inv_key **keys, size_t *n, struct vmc_error *err)
 {
-	struct rows rows = { NULL, 0, sizeof(struct inv_key) };
-	int r;
+	struct rows rows = { NULL, 0, sizeof(**keys) };
+	int r = all_rows(inv, ST_KEY_ALL, key_row, &rows, err);
 
-	pthread_mutex_lock(&inv->lock);
-	r = each_row(inv, start(inv, ST_KEY_ALL), key_row, &rows, err);
-	pthread_mutex_unlock(&inv->lock);
-	if (r) {
-		free(rows.items);
-		return r;
-	}
 	*keys = rows.items;
 	*n = rows.n;
-	return 0;
+	return r;
 }
 
 int inventory_policy_put(struct inventory *inv, const struct inv_policy *p, struct vmc_error *err)
@@ -669,19 +681,12 @@ static int policy_row(sqlite3_stmt *st, void *data)
 
 int inventory_policies(struct inventory *inv, struct inv_policy **list, size_t *n, struct vmc_error *err)
 {
-	struct rows rows = { NULL, 0, sizeof(struct inv_policy) };
-	int r;
+	struct rows rows = { NULL, 0, sizeof(**list) };
+	int r = all_rows(inv, ST_POLICY_ALL, policy_row, &rows, err);
 
-	pthread_mutex_lock(&inv->lock);
-	r = each_row(inv, start(inv, ST_POLICY_ALL), policy_row, &rows, err);
-	pthread_mutex_unlock(&inv->lock);
-	if (r) {
-		free(rows.items);
-		return r;
-	}
 	*list = rows.items;
 	*n = rows.n;
-	return 0;
+	return r;
 }
 
 static int trim_events(struct inventory *inv, struct vmc_error *err)
