@@ -16,13 +16,6 @@
 
 static struct vmc_error err;
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static void make(struct world *w, const char *name, char id[VMC_UUID_STR])
 {
 	char path[PATH_MAX];
@@ -57,36 +50,18 @@ static void assert_store(struct world *w, const char *store, const char *want)
 
 	assert_non_null(o);
 	cause = json_string_value(json_object_get(o, "cause"));
-	snprintf(got, sizeof(got), "%s %s %s %s", text_of(o, "state"), text_of(o, "crypto_state"),
-		 text_of(o, "shows_as"), cause ? cause : "-");
+	snprintf(got, sizeof(got), "%s %s %s %s", world_field(o, "state"), world_field(o, "crypto_state"),
+		 world_field(o, "shows_as"), cause ? cause : "-");
 	assert_string_equal(got, want);
 	json_decref(o);
 }
 
-/* The newest event of @type says @want. */
-static void assert_event(struct world *w, const char *type, const char *want)
-{
-	json_t *list = vmm_events(w->m, 100, &err), *o;
-	size_t i;
-
-	json_array_foreach(list, i, o)
-		if (!strcmp(text_of(o, "type"), type)) {
-			assert_string_equal(text_of(o, "text"), want);
-			json_decref(list);
-			return;
-		}
-	fail_msg("there is no event '%s'", type);
-}
-
 static void unlock(struct world *w, const char *store, bool ok)
 {
-	json_t *out = NULL, *o;
+	json_t *out = NULL;
 
 	assert_ok(vmm_datastore_unlock(w->m, &store, 1, NULL, &out, &err), &err);
-	o = json_array_get(json_object_get(out, "results"), 0);
-	if (json_is_true(json_object_get(o, "ok")) != ok)
-		fail_msg("unlock of %s: %s", store, text_of(o, "error"));
-	json_decref(out);
+	world_assert_result(out, ok);
 }
 
 static void test_life(void **state)
@@ -104,12 +79,12 @@ static void test_life(void **state)
 	assert_string_equal(err.text, "datastore 'fast' is open already");
 	assert_store(w, id, "open unlocked ok -");
 	o = vmm_datastore_show(w->m, "fast", &err);
-	assert_string_equal(text_of(o, "mount"), where);
+	assert_string_equal(world_field(o, "mount"), where);
 	assert_true(json_is_true(json_object_get(o, "mounted")));
 	assert_true(json_is_true(json_object_get(o, "loaded")));
 	assert_true(json_is_true(json_object_get(o, "autoopen")));
-	assert_string_equal(text_of(o, "fs"), "ext4");
-	assert_string_equal(text_of(o, "key"), "kms/key-1");
+	assert_string_equal(world_field(o, "fs"), "ext4");
+	assert_string_equal(world_field(o, "key"), "kms/key-1");
 	json_decref(o);
 	snprintf(file, sizeof(file), "%s/image", where);
 	f = fopen(file, "w");
@@ -264,13 +239,13 @@ static void test_autoopen(void **state)
 	assert_ok(vmm_datastore_set(w->m, "rarely", &(bool){ false }, NULL, &err), &err);
 	world_reboot(w);
 	o = vmm_show(w->m, "web", &err);
-	assert_string_equal(text_of(o, "provider"), "");	/* its bundle is not to be seen */
+	assert_string_equal(world_field(o, "provider"), "");	/* its bundle is not to be seen */
 	json_decref(o);
 	assert_ok(vmm_datastores_autoopen(w->m, &err), &err);
 	assert_store(w, "fast", "open unlocked ok -");
 	assert_store(w, "rarely", "closed unlocked ok -");
 	o = vmm_show(w->m, "web", &err);
-	assert_string_equal(text_of(o, "provider"), "kms");
+	assert_string_equal(world_field(o, "provider"), "kms");
 	json_decref(o);
 	assert_ok(vmm_power_on(w->m, "web", NULL, NULL, &err), &err);
 
@@ -299,29 +274,29 @@ static void test_locked(void **state)
 	o = vmm_forecast(w->m, &err);
 	list = json_object_get(o, "vms");
 	assert_int_equal(json_array_size(list), 1);
-	assert_string_equal(text_of(json_array_get(list, 0), "kind"), "datastore");
-	assert_string_equal(text_of(json_array_get(list, 0), "text"), sentence);
+	assert_string_equal(world_field(json_array_get(list, 0), "kind"), "datastore");
+	assert_string_equal(world_field(json_array_get(list, 0), "text"), sentence);
 	json_decref(o);
 	assert_ok(vmm_datastores_autoopen(w->m, &err), &err);
 	assert_store(w, "fast", "closed locked invalid kms-error");
-	assert_event(w, "datastore-locked", sentence);
+	world_assert_event(w, "datastore-locked", sentence);
 	list = vmm_alarms(w->m, false, &err);
 	assert_int_equal(json_array_size(list), 1);
 	o = json_array_get(list, 0);
-	assert_string_equal(text_of(o, "type"), "datastore-locked");
-	assert_string_equal(text_of(json_object_get(o, "entity"), "kind"), "datastore");
-	assert_string_equal(text_of(o, "text"), sentence);
-	assert_contains(text_of(o, "remedy"), "vmcrypt datastore unlock fast");
+	assert_string_equal(world_field(o, "type"), "datastore-locked");
+	assert_string_equal(world_field(json_object_get(o, "entity"), "kind"), "datastore");
+	assert_string_equal(world_field(o, "text"), sentence);
+	assert_contains(world_field(o, "remedy"), "vmcrypt datastore unlock fast");
 	json_decref(list);
 	unlock(w, "fast", false);
 	o = vmm_datastore_show(w->m, "fast", &err);
 	assert_int_equal(json_integer_value(json_object_get(o, "alarms")), 1);
-	assert_string_equal(text_of(o, "cause_text"), sentence);
+	assert_string_equal(world_field(o, "cause_text"), sentence);
 	json_decref(o);
 	mock->unreachable[0] = false;
 	assert_ok(vmm_health(w->m, NULL, &err), &err);
 	assert_store(w, "fast", "open unlocked ok -");
-	assert_event(w, "datastore-unlocked", "Datastore is unlocked.");
+	world_assert_event(w, "datastore-unlocked", "Datastore is unlocked.");
 	list = vmm_alarms(w->m, false, &err);
 	assert_int_equal(json_array_size(list), 0);
 	json_decref(list);
@@ -334,8 +309,8 @@ static void test_locked(void **state)
 	mock->keys[0].state = PKS_DEACTIVATED;
 	assert_ok(vmm_health(w->m, NULL, &err), &err);
 	list = vmm_alarms(w->m, false, &err);
-	assert_string_equal(text_of(json_array_get(list, 0), "type"), "key-state");
-	assert_contains(text_of(json_array_get(list, 0), "remedy"), "vmcrypt datastore recrypt --shallow fast");
+	assert_string_equal(world_field(json_array_get(list, 0), "type"), "key-state");
+	assert_contains(world_field(json_array_get(list, 0), "remedy"), "vmcrypt datastore recrypt --shallow fast");
 	json_decref(list);
 }
 
@@ -347,7 +322,7 @@ static json_int_t recrypt(struct world *w, const char *store, const struct vmm_d
 	assert_ok(vmm_datastore_recrypt(w->m, &store, 1, how, NULL, &out, &err), &err);
 	o = json_array_get(json_object_get(out, "results"), 0);
 	if (!json_is_true(json_object_get(o, "ok")))
-		fail_msg("recrypt of %s: %s", store, text_of(o, "error"));
+		fail_msg("recrypt of %s: %s", store, world_field(o, "error"));
 	json_decref(out);
 	o = vmm_datastore_show(w->m, store, &err);
 	generation = json_integer_value(json_object_get(o, "generation"));
@@ -366,10 +341,10 @@ static void test_recrypt(void **state)
 	world_vm(w, "web", vm);
 	open_it(w, "fast");
 	assert_int_equal(recrypt(w, "fast", &(struct vmm_datastore_recrypt){ 0 }), 2);
-	assert_event(w, "vm-recrypted", "The key of datastore 'fast' is wrapped under a new key");
+	world_assert_event(w, "vm-recrypted", "The key of datastore 'fast' is wrapped under a new key");
 	assert_int_equal(recrypt(w, "fast", &(struct vmm_datastore_recrypt){ .add_provider = "kms2" }), 3);
 	o = vmm_datastore_show(w->m, "fast", &err);
-	assert_contains(text_of(o, "second_key"), "kms2/");
+	assert_contains(world_field(o, "second_key"), "kms2/");
 	json_decref(o);
 	assert_ok(vmm_recrypt_shallow(w->m, NULL, 0, NULL, NULL, &out, &err), &err);
 	assert_int_equal(json_array_size(json_object_get(out, "results")), 1);
@@ -381,7 +356,7 @@ static void test_recrypt(void **state)
 	mock->unreachable[0] = false;
 	assert_int_equal(recrypt(w, "fast", &(struct vmm_datastore_recrypt){ .remove_provider = "kms" }), 4);
 	o = vmm_datastore_show(w->m, "fast", &err);
-	assert_string_equal(text_of(o, "provider"), "kms2");
+	assert_string_equal(world_field(o, "provider"), "kms2");
 	json_decref(o);
 	o = vmm_key_list(w->m, &err);
 	assert_non_null(o);
@@ -427,8 +402,8 @@ static void test_remove(void **state)
 	assert_null(vmm_datastore_show(w->m, "fast", &err));
 	keys = vmm_key_list(w->m, &err);
 	json_array_foreach(keys, i, o)
-		if (!strcmp(text_of(o, "id"), "kms/key-1"))
-			noted = !strcmp(text_of(o, "note"), "its datastore was removed");
+		if (!strcmp(world_field(o, "id"), "kms/key-1"))
+			noted = !strcmp(world_field(o, "note"), "its datastore was removed");
 	json_decref(keys);
 	assert_true(noted);
 	make(w, "fast", id);	/* name and place are free again */
@@ -446,7 +421,7 @@ static void test_mount_point(void **state)
 	assert_code(vmm_datastore_set(w->m, "fast", NULL, "", &err), VMC_ESTATE, &err);
 	world_again(w);
 	o = vmm_datastore_show(w->m, "fast", &err);
-	assert_string_equal(text_of(o, "mount"), test_path(w->dir, "elsewhere"));
+	assert_string_equal(world_field(o, "mount"), test_path(w->dir, "elsewhere"));
 	assert_true(json_is_true(json_object_get(o, "mounted")));
 	json_decref(o);
 	assert_ok(vmm_datastore_close(w->m, "fast", &err), &err);

@@ -144,6 +144,36 @@ void world_assert_state(struct world *w, const char *vm, const char *key, const 
 	json_decref(o);
 }
 
+const char *world_field(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+void world_assert_event(struct world *w, const char *type, const char *want)
+{
+	json_t *list = vmm_events(w->m, 100, &err), *o;
+	size_t i;
+
+	json_array_foreach(list, i, o)
+		if (!strcmp(world_field(o, "type"), type)) {
+			assert_string_equal(world_field(o, "text"), want);
+			json_decref(list);
+			return;
+		}
+	fail_msg("there is no event '%s'", type);
+}
+
+void world_assert_result(json_t *out, bool ok)
+{
+	json_t *o = json_array_get(json_object_get(out, "results"), 0);
+
+	if (json_is_true(json_object_get(o, "ok")) != ok)
+		fail_msg("'%s' came out %s: %s", world_field(o, "name"), ok ? "badly" : "well", world_field(o, "error"));
+	json_decref(out);
+}
+
 void world_flip(const char *path, off_t at)
 {
 	int fd = open(path, O_RDWR);

@@ -37,6 +37,11 @@ void world_text(const char *vm_id, const char *disk, const char *text, off_t at,
 void world_disk_text(struct world *w, const char *vm_id, const char *disk, const char *text, off_t at, bool write);
 /* A text field of vmm_show(). */
 void world_assert_state(struct world *w, const char *vm, const char *key, const char *want);
+const char *world_field(const json_t *o, const char *key);	/* "" when there is none */
+/* The newest event of @type says @want. */
+void world_assert_event(struct world *w, const char *type, const char *want);
+/* The first of {results: [...]} is well, or not; takes @out over. */
+void world_assert_result(json_t *out, bool ok);
 void world_flip(const char *path, off_t at);
 /* A raw image of @size bytes that world_check_image() knows again on a device. */
 void world_image(const char *path, uint64_t size);

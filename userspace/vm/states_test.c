@@ -27,13 +27,6 @@ static struct vmc_error err;
 
 #define REFUSAL "The disk [%s] is encrypted and a required key was not found."
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* What vmm_show() says of @vm in one line: crypto_state shows_as cause. */
 static void assert_shows(struct world *w, const char *vm, const char *want)
 {
@@ -43,7 +36,7 @@ static void assert_shows(struct world *w, const char *vm, const char *want)
 
 	assert_non_null(o);
 	cause = json_string_value(json_object_get(o, "cause"));
-	snprintf(got, sizeof(got), "%s %s %s", text_of(o, "crypto_state"), text_of(o, "shows_as"),
+	snprintf(got, sizeof(got), "%s %s %s", world_field(o, "crypto_state"), world_field(o, "shows_as"),
 		 cause ? cause : "-");
 	assert_string_equal(got, want);
 	json_decref(o);
@@ -57,7 +50,7 @@ static json_t *alarm_of(struct world *w, const char *type, bool history)
 
 	assert_non_null(list);
 	json_array_foreach(list, i, o)
-		if (!strcmp(text_of(o, "type"), type)) {
+		if (!strcmp(world_field(o, "type"), type)) {
 			assert_true(history || !found);
 			if (!found)
 				found = json_incref(o);
@@ -79,34 +72,16 @@ static void assert_alarm(struct world *w, const char *type, const char *key, con
 	json_t *o = alarm_of(w, type, false);
 
 	assert_non_null(o);
-	assert_string_equal(text_of(o, key), want);
+	assert_string_equal(world_field(o, key), want);
 	json_decref(o);
-}
-
-/* The newest event of @type says @want. */
-static void assert_event(struct world *w, const char *type, const char *want)
-{
-	json_t *list = vmm_events(w->m, 100, &err), *o;
-	size_t i;
-
-	json_array_foreach(list, i, o)
-		if (!strcmp(text_of(o, "type"), type)) {
-			assert_string_equal(text_of(o, "text"), want);
-			json_decref(list);
-			return;
-		}
-	fail_msg("there is no event '%s'", type);
 }
 
 static void unlock(struct world *w, const char *vm, bool ok)
 {
-	json_t *out = NULL, *o;
+	json_t *out = NULL;
 
 	assert_ok(vmm_unlock(w->m, &vm, 1, NULL, &out, &err), &err);
-	o = json_array_get(json_object_get(out, "results"), 0);
-	if (json_is_true(json_object_get(o, "ok")) != ok)
-		fail_msg("unlock of %s: %s", vm, text_of(o, "error"));
-	json_decref(out);
+	world_assert_result(out, ok);
 }
 
 static json_t *health(struct world *w)
@@ -183,7 +158,7 @@ static void test_invalid(void **state)
 	refused(vmm_disk_set_flags(w->m, id, "root", "", &err), why);
 	refused(vmm_recrypt_deep(w->m, id, NULL, NULL, &err), why);
 	assert_ok(vmm_recrypt_shallow(w->m, NULL, 0, NULL, NULL, &out, &err), &err);
-	assert_string_equal(text_of(json_array_get(json_object_get(out, "results"), 0), "code"), "WrongState");
+	assert_string_equal(world_field(json_array_get(json_object_get(out, "results"), 0), "code"), "WrongState");
 	json_decref(out);
 
 	assert_ok(vmm_reload(w->m, id, &err), &err);
@@ -214,12 +189,12 @@ static void test_disk_key_missing(void **state)
 	assert_contains(err.hint, "vmcrypt disk detach web data");
 	assert_shows(w, id, "unlocked disk-key-missing keys-missing-on-kms");
 	assert_alarm(w, "disk-key-missing", "text", want);
-	assert_event(w, "disk-key-missing", want);
+	world_assert_event(w, "disk-key-missing", want);
 	o = vmm_show(w->m, id, &err);
 	assert_int_equal(count(o, "missing_keys"), 1);
 	key = json_array_get(json_object_get(o, "missing_keys"), 0);
-	assert_string_equal(text_of(key, "id"), "kms2/key-2");
-	assert_string_equal(text_of(key, "state"), "Destroyed");
+	assert_string_equal(world_field(key, "id"), "kms2/key-2");
+	assert_string_equal(world_field(key, "state"), "Destroyed");
 	assert_string_equal(json_string_value(json_array_get(json_object_get(key, "volumes"), 0)), "data");
 	json_decref(o);
 	assert_ok(vmm_disk_set_flags(w->m, id, "root", "no_read_workqueue", &err), &err);	/* not invalid */
@@ -282,17 +257,17 @@ static void lock_with(struct world *w, const char *id, const char *cause, const 
 	assert_int_not_equal(vmm_power_on(w->m, id, NULL, NULL, &err), 0);
 	snprintf(want, sizeof(want), "locked invalid %s", cause);
 	assert_shows(w, id, want);
-	assert_event(w, "vm-locked", sentence);
+	world_assert_event(w, "vm-locked", sentence);
 	assert_alarms(w, 1);
 	assert_alarm(w, "vm-locked", "text", sentence);
 	assert_alarm(w, "vm-locked", "cause", cause);
 	o = alarm_of(w, "vm-locked", false);
-	assert_contains(text_of(o, "remedy"), "vmcrypt vm unlock web");
-	assert_string_equal(text_of(json_object_get(o, "entity"), "name"), "web");
-	assert_string_equal(text_of(json_array_get(json_object_get(o, "keys"), 0), "id"), "kms/key-1");
+	assert_contains(world_field(o, "remedy"), "vmcrypt vm unlock web");
+	assert_string_equal(world_field(json_object_get(o, "entity"), "name"), "web");
+	assert_string_equal(world_field(json_array_get(json_object_get(o, "keys"), 0), "id"), "kms/key-1");
 	json_decref(o);
 	o = vmm_show(w->m, id, &err);
-	assert_string_equal(text_of(o, "cause_text"), sentence);
+	assert_string_equal(world_field(o, "cause_text"), sentence);
 	assert_int_equal(json_integer_value(json_object_get(o, "alarms")), 1);
 	json_decref(o);
 }
@@ -309,7 +284,7 @@ static void test_cause_kms_error(void **state)
 	mock->unreachable[0] = false;
 	unlock(w, id, true);
 	assert_shows(w, id, "unlocked ok -");
-	assert_event(w, "vm-unlocked", "Virtual machine is unlocked.");
+	world_assert_event(w, "vm-unlocked", "Virtual machine is unlocked.");
 	assert_alarms(w, 0);
 }
 
@@ -333,9 +308,9 @@ static void test_cause_missing_on_kms(void **state)
 		lock_with(w, id, "keys-missing-on-kms", sentence);
 		o = vmm_show(w->m, id, &err);
 		key = json_array_get(json_object_get(o, "missing_keys"), 0);
-		assert_string_equal(text_of(key, "state"), states[i].name);
+		assert_string_equal(world_field(key, "state"), states[i].name);
 		snprintf(words, sizeof(words), "'kms' the key key-1 (%s)", states[i].name);
-		assert_contains(text_of(o, "remedy"), words);
+		assert_contains(world_field(o, "remedy"), words);
 		json_decref(o);
 		mock->keys[0].state = PKS_ACTIVE;
 		/* the next power-on fetches a restored key without further action */
@@ -347,7 +322,7 @@ static void test_cause_missing_on_kms(void **state)
 	snprintf(mock->keys[0].id, sizeof(mock->keys[0].id), "gone");
 	lock_with(w, id, "keys-missing-on-kms", sentence);
 	o = vmm_show(w->m, id, &err);
-	assert_string_equal(text_of(json_array_get(json_object_get(o, "missing_keys"), 0), "state"), "Missing");
+	assert_string_equal(world_field(json_array_get(json_object_get(o, "missing_keys"), 0), "state"), "Missing");
 	json_decref(o);
 	snprintf(mock->keys[0].id, sizeof(mock->keys[0].id), "key-1");	/* the database was restored */
 	unlock(w, id, true);
@@ -364,7 +339,7 @@ static void test_cause_missing_on_host(void **state)
 	assert_code(vmm_key_remove(w->m, "kms/key-1", false, false, &err), VMC_EBUSY, &err);
 	assert_ok(vmm_key_remove(w->m, "kms/key-1", false, true, &err), &err);
 	assert_shows(w, id, "locked invalid keys-missing-on-host");
-	assert_event(w, "vm-locked", sentence);
+	world_assert_event(w, "vm-locked", sentence);
 	assert_alarm(w, "vm-locked", "text", sentence);
 	unlock(w, id, true);
 	assert_alarms(w, 0);
@@ -402,7 +377,7 @@ static void test_cause_provider_unknown(void **state)
 	lock_with(w, id, "provider-unknown",
 		  "Virtual machine is locked because its key provider is not known to this host.");
 	o = vmm_show(w->m, id, &err);
-	assert_contains(text_of(o, "remedy"), "'vmcrypt provider add kmip kms --server HOST'");
+	assert_contains(world_field(o, "remedy"), "'vmcrypt provider add kmip kms --server HOST'");
 	json_decref(o);
 	json_decref(health(w));
 	assert_alarms(w, 1);	/* there is no provider that could be down */
@@ -423,7 +398,7 @@ static void test_cause_changes(void **state)
 	mock->unreachable[0] = true;
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	o = alarm_of(w, "vm-locked", false);
-	snprintf(first, sizeof(first), "%s", text_of(o, "id"));
+	snprintf(first, sizeof(first), "%s", world_field(o, "id"));
 	json_decref(o);
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	assert_alarm(w, "vm-locked", "id", first);
@@ -432,7 +407,7 @@ static void test_cause_changes(void **state)
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	assert_shows(w, id, "locked invalid keys-missing-on-kms");
 	o = alarm_of(w, "vm-locked", false);
-	assert_string_not_equal(text_of(o, "id"), first);
+	assert_string_not_equal(world_field(o, "id"), first);
 	json_decref(o);
 	assert_alarms(w, 1);
 }
@@ -447,7 +422,7 @@ static void test_wording(void **state)
 	world_reboot(w);
 	mock->unreachable[0] = true;
 	assert_ok(vmm_reload(w->m, id, &err), &err);
-	assert_event(w, "vm-locked", "Virtual machine is locked because an error occurred on the key provider.");
+	world_assert_event(w, "vm-locked", "Virtual machine is locked because an error occurred on the key provider.");
 	assert_alarm(w, "vm-locked", "text", "Virtual machine is locked because an error occurred on the key provider.");
 }
 
@@ -509,7 +484,7 @@ static void test_health_unlocks(void **state)
 	out = health(w);
 	assert_int_equal(count(out, "unlocked"), 1);
 	assert_int_equal(count(out, "would_lock"), 1);
-	assert_string_equal(text_of(json_array_get(json_object_get(out, "would_lock"), 0), "cause"), "by-hand");
+	assert_string_equal(world_field(json_array_get(json_object_get(out, "would_lock"), 0), "cause"), "by-hand");
 	json_decref(out);
 	assert_shows(w, id, "unlocked ok -");
 	assert_shows(w, by_hand, "locked invalid by-hand");
@@ -527,19 +502,19 @@ static void test_key_state_alarm(void **state)
 	mock->keys[1].state = PKS_DEACTIVATED;
 	out = health(w);
 	assert_int_equal(count(out, "keys"), 2);
-	assert_string_equal(text_of(json_array_get(json_object_get(out, "keys"), 1), "state"), "Deactivated");
+	assert_string_equal(world_field(json_array_get(json_object_get(out, "keys"), 1), "state"), "Deactivated");
 	assert_int_equal(count(out, "would_lock"), 1);
 	json_decref(out);
 	assert_shows(w, "db", "unlocked ok -");		/* before it is needed */
 	o = alarm_of(w, "key-state", false);
-	assert_string_equal(text_of(o, "severity"), "warning");
-	assert_string_equal(text_of(json_object_get(o, "entity"), "name"), "db");
-	assert_contains(text_of(o, "remedy"), "vmcrypt vm recrypt --shallow db");
+	assert_string_equal(world_field(o, "severity"), "warning");
+	assert_string_equal(world_field(json_object_get(o, "entity"), "name"), "db");
+	assert_contains(world_field(o, "remedy"), "vmcrypt vm recrypt --shallow db");
 	json_decref(o);
 	out = vmm_forecast(w->m, &err);
 	assert_int_equal(count(out, "vms"), 1);
 	assert_int_equal(json_integer_value(json_object_get(out, "ok")), 1);
-	assert_string_equal(text_of(json_array_get(json_object_get(out, "vms"), 0), "name"), "db");
+	assert_string_equal(world_field(json_array_get(json_object_get(out, "vms"), 0), "name"), "db");
 	json_decref(out);
 	mock->keys[1].state = PKS_ACTIVE;
 	json_decref(health(w));
@@ -571,7 +546,7 @@ static void test_kept_keys_are_no_forecast(void **state)
 	cache_set_sink(&sink);
 	out = vmm_forecast(w->m, &err);
 	assert_int_equal(count(out, "vms"), 1);
-	assert_string_equal(text_of(json_array_get(json_object_get(out, "vms"), 0), "name"), "db");
+	assert_string_equal(world_field(json_array_get(json_object_get(out, "vms"), 0), "name"), "db");
 	assert_true(json_is_true(json_object_get(json_array_get(json_object_get(out, "vms"), 0), "disk_only")));
 	json_decref(out);
 	/* but that is no reason to try to unlock one, which asks the kernel and the providers */
@@ -964,13 +939,13 @@ static void test_acknowledge(void **state)
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	o = alarm_of(w, "vm-locked", false);
 	assert_true(json_is_null(json_object_get(o, "acknowledged")));
-	snprintf(alarm, sizeof(alarm), "%s", text_of(o, "id"));
+	snprintf(alarm, sizeof(alarm), "%s", world_field(o, "id"));
 	json_decref(o);
 	assert_ok(vmm_alarm_acknowledge(w->m, alarm, "alice", &err), &err);
 	assert_ok(vmm_alarm_acknowledge(w->m, NULL, "bob", &err), &err);	/* the first counts */
 	assert_alarm(w, "vm-locked", "acknowledged_by", "alice");
 	assert_shows(w, id, "locked invalid kms-error");
-	assert_event(w, "alarm-acknowledged",
+	world_assert_event(w, "alarm-acknowledged",
 		     "VM 'web': Virtual machine is locked because of a KMS cluster error.");
 	assert_code(vmm_alarm_acknowledge(w->m, "4711", "alice", &err), VMC_ENOENT, &err);
 	assert_ok(vmm_reload(w->m, id, &err), &err);
@@ -980,8 +955,8 @@ static void test_acknowledge(void **state)
 	assert_alarms(w, 0);
 	assert_code(vmm_alarm_acknowledge(w->m, alarm, "alice", &err), VMC_ENOENT, &err);
 	o = alarm_of(w, "vm-locked", true);
-	assert_string_equal(text_of(o, "id"), alarm);
-	assert_string_not_equal(text_of(o, "cleared"), "");
+	assert_string_equal(world_field(o, "id"), alarm);
+	assert_string_not_equal(world_field(o, "cleared"), "");
 	json_decref(o);
 }
 
@@ -1000,9 +975,9 @@ static void test_alarm_of_others(void **state)
 	assert_alarms(w, 1);
 	world_again(w);
 	o = alarm_of(w, "host-persistence", false);
-	assert_string_equal(text_of(o, "text"), "The keys cannot be unsealed.");
-	assert_string_equal(text_of(o, "remedy"), "Look at 'h1'");
-	assert_string_equal(text_of(o, "reason"), "PCR 7 changed");
+	assert_string_equal(world_field(o, "text"), "The keys cannot be unsealed.");
+	assert_string_equal(world_field(o, "remedy"), "Look at 'h1'");
+	assert_string_equal(world_field(o, "reason"), "PCR 7 changed");
 	assert_true(json_is_null(json_object_get(o, "cause")));
 	json_decref(o);
 	assert_ok(vmm_alarm_clear(w->m, a.type, a.entity_kind, a.entity_id, &err), &err);
@@ -1029,7 +1004,7 @@ static void test_events_since(void **state)
 	assert_ok(vmm_reload(w->m, id, &err), &err);
 	list = vmm_events_since(w->m, last, 10, &f, &err);
 	assert_int_equal(json_array_size(list), 1);
-	assert_string_equal(text_of(json_array_get(list, 0), "vm_name"), "web");
+	assert_string_equal(world_field(json_array_get(list, 0), "vm_name"), "web");
 	json_decref(list);
 	list = vmm_events_since(w->m, last, 10, NULL, &err);
 	assert_true(json_array_size(list) >= 3);	/* locked, alarm, reloaded */
