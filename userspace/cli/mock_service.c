@@ -505,6 +505,9 @@ static int give_recovery_key(sd_bus_message *m)
 
 static int host(struct service *s, sd_bus_message *m, const char *member)
 {
+	if (!strcmp(member, "ExportImage"))
+		return reply(m, "{\"v\":1,\"id\":\"00\",\"name\":\"debian-12\",\"quick_boot\":%s,\"events\":[{\"pcr\":0},{\"pcr\":4}]}",
+			     s->empty ? "true" : "false");
 	if (!strcmp(member, "IdentityShow"))
 		return reply(m, "{\"host\":\"hosta\",\"subject\":\"CN=hosta\",\"days_left\":3650,\"sha256\":\"ab01\",%s}",
 			     s->empty ? "\"listen\":null,\"error\":\"it does not listen\",\"hint\":\"set listen\"" :
@@ -549,9 +552,24 @@ static int datastores(struct service *s, sd_bus_message *m, const char *member)
 	return reply(m, "%s", store);
 }
 
+static const char attested[] =
+	"{\"provider\":\"ta\",\"state\":\"attested\",\"attested_until\":1800000000,\"authority\":\"ta1\","
+	"\"image\":{\"id\":\"00\",\"name\":\"debian-12\"},\"quick_boot\":true}";
+static const char not_attested[] =
+	"{\"provider\":\"ta\",\"state\":\"failed\",\"reason\":\"policy_mismatch\",\"error\":\"PCR 4 differs\","
+	"\"hint\":\"import it\",\"details\":{\"pcrs\":[4],\"events\":[{\"pcr\":4,\"index\":1,\"expected\":{\"type\":"
+	"\"EV_IPL\",\"text\":\"kernel 6.1\"},\"found\":null}]}}";
+
 static int provider(struct service *s, sd_bus_message *m, const char *member)
 {
 	const char *verb;
+
+	if (!strcmp(member, "Attestation"))
+		return reply(m, "%s", s->empty ? not_attested : attested);
+	if (!strcmp(member, "Attest") && s->empty)
+		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.ProviderRefused", "PCR 4 differs");
+	if (!strcmp(member, "Attest"))
+		return reply(m, "%s", attested);
 
 	if (!strcmp(member, "Describe"))
 		return reply(m, "%.*s", (int)strlen(providers) - 2, providers + 1);

@@ -159,20 +159,27 @@ int verb_provider_show(struct cli *c)
 	return r;
 }
 
-/* A provider without servers is whole, or its key cannot be had. */
-static int show_native_test(const struct cli *c, json_t *report)
+/* Of a trusted provider: the servers may be well, and not trust this host. */
+static void say_own_error(const struct cli *c, const json_t *report)
 {
 	const char *error = json_string_value(json_object_get(report, "error"));
 	const char *hint = json_string_value(json_object_get(report, "hint"));
 
-	if (!error) {
+	if (error)
+		out_say(c, "%s", error);
+	if (error && hint && *hint)
+		out_say(c, "Hint: %s", hint);
+}
+
+/* A provider without servers is whole, or its key cannot be had. */
+static int show_native_test(const struct cli *c, json_t *report)
+{
+	const char *error = json_string_value(json_object_get(report, "error"));
+
+	if (!error)
 		out_say(c, "native key provider '%s' can derive its keys; state: %s", c->operands[0],
 			json_string_value(json_object_get(report, "state")) ?: "?");
-	} else {
-		out_say(c, "%s", error);
-		if (hint && *hint)
-			out_say(c, "Hint: %s", hint);
-	}
+	say_own_error(c, report);
 	show_warnings(c, report);
 	return 0;
 }
@@ -192,6 +199,7 @@ static int show_test(struct cli *c, json_t *report)
 		return show_native_test(c, report);
 	r = render_list(stdout, json_object_get(report, "servers"), cols, ARRAY_SIZE(cols),
 			"the provider has no servers");
+	say_own_error(c, report);
 	if (json_is_object(client)) {
 		puts(_("Certificate of this host:"));
 		r = r ? r : render_object(stdout, client, 2);

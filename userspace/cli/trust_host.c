@@ -87,15 +87,25 @@ static int gather(struct cli *c, const char *name, json_t *out)
 	return r;
 }
 
+static void describe(const json_t *event, char *out, size_t n)
+{
+	const char *text = words(event, "text");
+
+	if (json_is_object(event))
+		snprintf(out, n, "%s%s%s", words(event, "type"), *text ? " " : "", text);
+	else
+		snprintf(out, n, "%s", _("nothing"));
+}
+
 /* The difference in the words of the log: PCR, what was expected, what was found. */
 static void say_event(const struct cli *c, const json_t *e)
 {
-	const json_t *expected = json_object_get(e, "expected"), *found = json_object_get(e, "found");
+	char what[512];
 
-	out_say(c, _("  PCR %lld: expected %s %s"), (long long)json_integer_value(json_object_get(e, "pcr")),
-		json_is_object(expected) ? words(expected, "type") : _("nothing"), words(expected, "text"));
-	out_say(c, _("         found    %s %s"), json_is_object(found) ? words(found, "type") : _("nothing"),
-		words(found, "text"));
+	describe(json_object_get(e, "expected"), what, sizeof(what));
+	out_say(c, _("  PCR %lld: expected %s"), (long long)json_integer_value(json_object_get(e, "pcr")), what);
+	describe(json_object_get(e, "found"), what, sizeof(what));
+	out_say(c, _("         found    %s"), what);
 }
 
 static void say_failure(const struct cli *c, const json_t *o)
