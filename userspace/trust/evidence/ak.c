@@ -6,6 +6,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "pubkey.h"
 
@@ -22,7 +23,7 @@ static int malformed(struct vmc_error *err)
 
 static int refuse(const char *why, struct vmc_error *err)
 {
-	return with_hint(vmc_fail(err, VMC_ETRUST, "the attestation key cannot be relied upon: %s", why), err);
+	return with_hint(vmc_fail(err, VMC_ETRUST, "the attestation key cannot be relied upon: %s", message_say(why)), err);
 }
 
 static int check_attributes(TPMA_OBJECT a, struct vmc_error *err)
@@ -40,8 +41,8 @@ static int check_attributes(TPMA_OBJECT a, struct vmc_error *err)
 
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
 		if (!(a & needs[i].bit))
-			return refuse(_(needs[i].why), err);
-	return a & TPMA_OBJECT_DECRYPT ? refuse(_("it decrypts, too"), err) : 0;
+			return refuse(needs[i].why, err);
+	return a & TPMA_OBJECT_DECRYPT ? refuse(N_("it decrypts, too"), err) : 0;
 }
 
 static int check_kind(const TPMT_PUBLIC *p, struct vmc_error *err)
@@ -49,11 +50,11 @@ static int check_kind(const TPMT_PUBLIC *p, struct vmc_error *err)
 	const TPMT_ECC_SCHEME *s = &p->parameters.eccDetail.scheme;
 
 	if (p->type != TPM2_ALG_ECC || p->parameters.eccDetail.curveID != TPM2_ECC_NIST_P256)
-		return refuse(_("it is not on curve P-256"), err);
+		return refuse(N_("it is not on curve P-256"), err);
 	if (p->nameAlg != TPM2_ALG_SHA256)
-		return refuse(_("its name is not by SHA-256"), err);
+		return refuse(N_("its name is not by SHA-256"), err);
 	if (s->scheme != TPM2_ALG_ECDSA || s->details.ecdsa.hashAlg != TPM2_ALG_SHA256)
-		return refuse(_("it does not sign by ECDSA with SHA-256"), err);
+		return refuse(N_("it does not sign by ECDSA with SHA-256"), err);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "pubkey.h"
 
@@ -25,7 +26,7 @@ void ek_id(const uint8_t *spki, size_t len, char id[EK_ID_LEN])
 
 static int refuse(const char *why, struct vmc_error *err)
 {
-	vmc_fail(err, VMC_ETRUST, "the endorsement key is not by a standard template: %s", why);
+	vmc_fail(err, VMC_ETRUST, "the endorsement key is not by a standard template: %s", message_say(why));
 	vmc_hint(err, "it must be the key of the TPM's maker: ECC P-256, ECC P-384 or RSA 2048 of the TCG EK Credential Profile");
 	return VMC_ETRUST;
 }
@@ -67,11 +68,11 @@ static int check_template(struct ek *ek, struct vmc_error *err)
 	else if (p->type == TPM2_ALG_RSA && is_aes_cfb(&p->parameters.rsaDetail.symmetric))
 		ek->kind = rsa_kind(p);
 	if (!ek->kind)
-		return refuse(_("it is of another kind"), err);
+		return refuse(N_("it is of another kind"), err);
 	if ((p->objectAttributes & EK_HAS) != EK_HAS)
-		return refuse(_("it is not a restricted decryption key that is fixed to its TPM"), err);
+		return refuse(N_("it is not a restricted decryption key that is fixed to its TPM"), err);
 	if (p->objectAttributes & ~(TPMA_OBJECT)(EK_HAS | EK_MAY))
-		return refuse(_("it may be used for more than an endorsement key may"), err);
+		return refuse(N_("it may be used for more than an endorsement key may"), err);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "pubkey.h"
 
@@ -212,7 +213,7 @@ static bool names_tpm(X509 *x)
 
 static int refuse(const char *why, struct vmc_error *err)
 {
-	return vmc_fail(err, VMC_ETRUST, "the certificate of the endorsement key is refused: %s", why);
+	return vmc_fail(err, VMC_ETRUST, "the certificate of the endorsement key is refused: %s", message_say(why));
 }
 
 /* keyEncipherment for RSA, keyAgreement for ECC; a certificate that says nothing of it is fine. */
@@ -227,15 +228,15 @@ static bool usage_fits(X509 *x, const struct ek *ek)
 static int check_leaf(X509 *x, const struct ek *ek, struct vmc_error *err)
 {
 	if (!same_key(x, ek))
-		return refuse(_("it is for another key"), err);
+		return refuse(N_("it is for another key"), err);
 	if (X509_check_ca(x) || X509_get_extension_flags(x) & EXFLAG_CA)
-		return refuse(_("it is that of a CA"), err);
+		return refuse(N_("it is that of a CA"), err);
 	if (!has_ek_usage(x))
-		return refuse(_("it is not for an endorsement key (2.23.133.8.1 is not among its uses)"), err);
+		return refuse(N_("it is not for an endorsement key (2.23.133.8.1 is not among its uses)"), err);
 	if (!usage_fits(x, ek))
-		return refuse(_("its key usage does not fit the kind of the key"), err);
+		return refuse(N_("its key usage does not fit the kind of the key"), err);
 	if (!names_tpm(x))
-		return refuse(_("it does not name maker, model and version of a TPM"), err);
+		return refuse(N_("it does not name maker, model and version of a TPM"), err);
 	return 0;
 }
 

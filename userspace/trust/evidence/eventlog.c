@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "event_types.h"
 #include "le.h"
@@ -34,7 +35,7 @@ struct parser {
 
 static int malformed(struct parser *p, const char *why)
 {
-	return vmc_fail(p->err, VMC_EINVAL, "the event log is malformed at event %zu: %s", p->log->n + 1, why);
+	return vmc_fail(p->err, VMC_EINVAL, "the event log is malformed at event %zu: %s", p->log->n + 1, message_say(why));
 }
 
 /* ---- the first event ---------------------------------------------------------- */
@@ -51,22 +52,22 @@ static int take_banks(struct parser *p, struct le_in *spec)
 	uint64_t n = le_uint(spec, 4), vendor;
 
 	if (!n || n > EVENTLOG_BANKS_MAX)
-		return malformed(p, _("its Spec ID event has no digests, or too many"));
+		return malformed(p, N_("its Spec ID event has no digests, or too many"));
 	for (p->n_banks = 0; p->n_banks < n; p->n_banks++) {
 		struct bank_size *b = &p->banks[p->n_banks];
 
 		b->bank = (TPMI_ALG_HASH)le_uint(spec, 2);
 		b->size = (uint16_t)le_uint(spec, 2);
 		if (!b->size || b->size > 64 || (pcrs_size(b->bank) && pcrs_size(b->bank) != b->size))
-			return malformed(p, _("a digest of its Spec ID event has another size than it can have"));
+			return malformed(p, N_("a digest of its Spec ID event has another size than it can have"));
 		for (size_t i = 0; i < p->n_banks; i++)
 			if (p->banks[i].bank == b->bank)
-				return malformed(p, _("its Spec ID event names a bank twice"));
+				return malformed(p, N_("its Spec ID event names a bank twice"));
 	}
 	vendor = le_uint(spec, 1);
 	le_get(spec, (size_t)vendor);
 	if (spec->bad || le_left(spec))
-		return malformed(p, _("its Spec ID event is cut, or longer than it says"));
+		return malformed(p, N_("its Spec ID event is cut, or longer than it says"));
 	return 0;
 }
 
@@ -80,7 +81,7 @@ static int parse_spec_id(struct parser *p)
 	size = le_uint(&p->in, 4);
 	data = le_get(&p->in, (size_t)size);
 	if (!data)
-		return malformed(p, _("it is cut"));
+		return malformed(p, N_("it is cut"));
 	if (pcr || type != EV_NO_ACTION || size < sizeof(SPEC_ID) || memcmp(data, SPEC_ID, sizeof(SPEC_ID)))
 		return legacy(p);
 	spec = (struct le_in){ data + sizeof(SPEC_ID), data + size, false };
@@ -104,15 +105,15 @@ static int parse_digests(struct parser *p, struct event *e)
 	uint32_t seen = 0;
 
 	if (p->in.bad || n > p->n_banks)
-		return malformed(p, _("it is cut, or has more digests than there are banks"));
+		return malformed(p, N_("it is cut, or has more digests than there are banks"));
 	for (uint64_t i = 0; i < n; i++) {
 		const struct bank_size *b = find_bank(p, (TPMI_ALG_HASH)le_uint(&p->in, 2));
 		const uint8_t *value = b ? le_get(&p->in, b->size) : NULL;
 
 		if (!value)
-			return malformed(p, _("it is cut, or has a digest that the log does not announce"));
+			return malformed(p, N_("it is cut, or has a digest that the log does not announce"));
 		if (seen & 1u << (b - p->banks))
-			return malformed(p, _("it has two digests of one bank"));
+			return malformed(p, N_("it has two digests of one bank"));
 		seen |= 1u << (b - p->banks);
 		if (pcrs_size(b->bank))
 			e->digests[e->n_digests++] = (struct event_digest){ b->bank, value };
@@ -126,7 +127,7 @@ static int take_locality(struct parser *p, const struct event *e)
 		return 0;
 	p->log->locality = e->data[sizeof(LOCALITY)];
 	if (p->has_locality || (p->log->locality != 0 && p->log->locality != 3 && p->log->locality != 4))
-		return malformed(p, _("it tells of a locality twice, or of one that no start is from"));
+		return malformed(p, N_("it tells of a locality twice, or of one that no start is from"));
 	p->has_locality = true;
 	return 0;
 }
@@ -142,10 +143,10 @@ static int parse_event(struct parser *p, struct event *e)
 	e->n_data = (size_t)le_uint(&p->in, 4);
 	e->data = le_get(&p->in, e->n_data);
 	if (!e->data)
-		return malformed(p, _("it is cut"));
+		return malformed(p, N_("it is cut"));
 	if (e->type == EV_NO_ACTION)
 		return take_locality(p, e);
-	return e->pcr < PCRS ? 0 : malformed(p, _("it is of no PCR"));
+	return e->pcr < PCRS ? 0 : malformed(p, N_("it is of no PCR"));
 }
 
 static int make_room(struct parser *p)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "event_types.h"
 
@@ -129,7 +130,7 @@ int image_from_eventlog(const struct eventlog *log, TPMI_ALG_HASH bank, const st
 
 static int bad(struct vmc_error *err, const char *why)
 {
-	vmc_fail(err, VMC_EINVAL, "the base image is malformed: %s", why);
+	vmc_fail(err, VMC_EINVAL, "the base image is malformed: %s", message_say(why));
 	vmc_hint(err, "export it anew on the host: vmcrypt trust host-image export");
 	return VMC_EINVAL;
 }
@@ -182,7 +183,7 @@ static int check_events(const json_t *events, size_t digest_hex, struct vmc_erro
 	size_t i;
 
 	if (!json_is_array(events) || !json_array_size(events) || json_array_size(events) > EVENTLOG_EVENTS_MAX)
-		return bad(err, _("it has no events, or too many"));
+		return bad(err, N_("it has no events, or too many"));
 	json_array_foreach(events, i, e)
 		if (!event_ok(e, digest_hex))
 			return vmc_fail(err, VMC_EINVAL, "the base image is malformed: event %zu is none", i + 1);
@@ -229,19 +230,19 @@ int image_check(const json_t *image, struct vmc_error *err)
 	int rc;
 
 	if (!json_is_object(image) || json_integer_value(json_object_get(image, "v")) != 1)
-		return bad(err, _("it is not one, or of another version"));
+		return bad(err, N_("it is not one, or of another version"));
 	if (!keys_known(image))
-		return bad(err, _("there is something in it that none has"));
+		return bad(err, N_("there is something in it that none has"));
 	if (!pcrs_size(pcrs_bank(bank)))
-		return bad(err, _("it does not tell its PCR bank"));
+		return bad(err, N_("it does not tell its PCR bank"));
 	if (!meta_ok(image))
-		return bad(err, _("what it tells about itself is not right"));
+		return bad(err, N_("what it tells about itself is not right"));
 	rc = check_events(events, 2 * pcrs_size(pcrs_bank(bank)), err);
 	if (!rc)
 		rc = make_id(bank, events, now, err);
 	if (rc)
 		return rc;
-	return id && !strcmp(id, now) ? 0 : bad(err, _("its id is not that of its events"));
+	return id && !strcmp(id, now) ? 0 : bad(err, N_("its id is not that of its events"));
 }
 
 int image_parse(const char *text, size_t len, json_t **image, struct vmc_error *err)
@@ -250,9 +251,9 @@ int image_parse(const char *text, size_t len, json_t **image, struct vmc_error *
 
 	*image = NULL;
 	if (len > IMAGE_JSON_MAX)
-		return bad(err, _("it is too long"));
+		return bad(err, N_("it is too long"));
 	*image = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	rc = *image ? image_check(*image, err) : bad(err, _("it is not JSON"));
+	rc = *image ? image_check(*image, err) : bad(err, N_("it is not JSON"));
 	if (rc) {
 		json_decref(*image);
 		*image = NULL;

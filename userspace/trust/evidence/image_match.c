@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "event_types.h"
 
 #define IMAGE_PCRS	16u
 #define HEX_MAX		129
-#define NAMED_MAX	160	/* of an event, in an error's text */
 
 /* An event of the image and one of the log, of which one may be missing. */
 struct pair {
@@ -194,24 +194,23 @@ static void tell(struct story *s, const json_t *image, unsigned int pcr, const s
 		s->failed = true;
 }
 
-static void name_event(const json_t *o, const char *side, char out[NAMED_MAX])
+static const char *event_name(const json_t *o, const char *side)
 {
 	const char *text = json_string_value(json_object_get(json_object_get(o, side), "text"));
 
-	snprintf(out, NAMED_MAX, "%s", text ? text : _("none"));
+	return text ? text : message_say(N_("none"));
 }
 
 static int mismatch(const json_t *image, const struct story *s, struct vmc_error *err)
 {
 	const json_t *first = json_array_get(s->events, 0);
-	char list[64], expected[NAMED_MAX], found[NAMED_MAX];
+	char list[64];
 
 	pcrs_mask_text(s->pcrs, list);
-	name_event(first, "expected", expected);
-	name_event(first, "found", found);
 	vmc_fail(err, VMC_ETPMPOLICY, "what the host booted is no known base image: from '%s', the nearest, PCR %s differ; the first is event %u of PCR %u: expected %s, found %s",
 		 json_string_value(json_object_get(image, "name")), list,
-		 (unsigned int)json_integer_value(json_object_get(first, "index")), pcr_of(first), expected, found);
+		 (unsigned int)json_integer_value(json_object_get(first, "index")), pcr_of(first),
+		 event_name(first, "expected"), event_name(first, "found"));
 	vmc_hint(err, "if the host was changed on purpose: vmcrypt trust host-image export there, vmcrypt trust base-image import at the authority");
 	return VMC_ETPMPOLICY;
 }

@@ -9,16 +9,17 @@
 #include <tss2/tss2_mu.h>
 
 #include "../../lib/i18n.h"
+#include "../../lib/message.h"
 #include "pubkey.h"
 
 static int malformed(const char *what, struct vmc_error *err)
 {
-	return vmc_fail(err, VMC_EINVAL, "the quote is malformed: %s", what);
+	return vmc_fail(err, VMC_EINVAL, "the quote is malformed: %s", message_say(what));
 }
 
 static int refuse(const char *why, struct vmc_error *err)
 {
-	return vmc_fail(err, VMC_EAUTH, "the quote is refused: %s", why);
+	return vmc_fail(err, VMC_EAUTH, "the quote is refused: %s", message_say(why));
 }
 
 /* ---- the signature ------------------------------------------------------------ */
@@ -34,10 +35,10 @@ static int parse_signature(const struct quote_evidence *q, uint8_t **der, size_t
 
 	if (!q->signature || q->n_signature > QUOTE_SIGNATURE_MAX ||
 	    Tss2_MU_TPMT_SIGNATURE_Unmarshal(q->signature, q->n_signature, &used, &sig) || used != q->n_signature)
-		return malformed(_("its signature is none"), err);
+		return malformed(N_("its signature is none"), err);
 	e = &sig.signature.ecdsa;
 	if (sig.sigAlg != TPM2_ALG_ECDSA || e->hash != TPM2_ALG_SHA256)
-		return refuse(_("it is not signed by ECDSA with SHA-256"), err);
+		return refuse(N_("it is not signed by ECDSA with SHA-256"), err);
 	*der = NULL;
 	ecdsa = ECDSA_SIG_new();
 	r = BN_bin2bn(e->signatureR.buffer, e->signatureR.size, NULL);
@@ -69,7 +70,7 @@ static int check_signature(const struct quote_evidence *q, struct vmc_error *err
 	if (!rc && (!c || EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, key) != 1))
 		rc = vmc_fail(err, VMC_EINTERNAL, "OpenSSL cannot check a quote");
 	if (!rc && EVP_DigestVerify(c, der, n, q->attest, q->n_attest) != 1)
-		rc = refuse(_("it is not signed by this host's attestation key"), err);
+		rc = refuse(N_("it is not signed by this host's attestation key"), err);
 	EVP_MD_CTX_free(c);
 	EVP_PKEY_free(key);
 	OPENSSL_free(der);
@@ -85,13 +86,13 @@ static int parse_attest(const struct quote_evidence *q, TPMS_ATTEST *a, struct v
 
 	*a = (TPMS_ATTEST){ 0 };
 	if (!q->attest || q->n_attest < sizeof(magic) + 2 || q->n_attest > QUOTE_ATTEST_MAX)
-		return malformed(_("it is too short or too long"), err);
+		return malformed(N_("it is too short or too long"), err);
 	if (memcmp(q->attest, magic, sizeof(magic)))
-		return refuse(_("it was not made by a TPM"), err);
+		return refuse(N_("it was not made by a TPM"), err);
 	if (q->attest[4] != TPM2_ST_ATTEST_QUOTE >> 8 || q->attest[5] != (TPM2_ST_ATTEST_QUOTE & 0xff))
-		return refuse(_("it is another statement of the TPM, not a quote"), err);
+		return refuse(N_("it is another statement of the TPM, not a quote"), err);
 	if (Tss2_MU_TPMS_ATTEST_Unmarshal(q->attest, q->n_attest, &used, a) || used != q->n_attest)
-		return malformed(_("it is cut, or longer than it says"), err);
+		return malformed(N_("it is cut, or longer than it says"), err);
 	return 0;
 }
 
@@ -102,13 +103,13 @@ static int check_selection(const TPML_PCR_SELECTION *s, const struct pcrs *want,
 	uint32_t mask = 0;
 
 	if (s->count != 1)
-		return refuse(_("it is not about exactly one PCR bank"), err);
+		return refuse(N_("it is not about exactly one PCR bank"), err);
 	if (one->hash != want->bank)
-		return refuse(_("it is about another PCR bank than was asked for"), err);
+		return refuse(N_("it is about another PCR bank than was asked for"), err);
 	for (unsigned int i = 0; i < one->sizeofSelect && i < sizeof(one->pcrSelect); i++)
 		mask |= (uint32_t)one->pcrSelect[i] << (8 * i);
 	if (mask != want->mask)
-		return refuse(_("it is about other PCRs than were asked for"), err);
+		return refuse(N_("it is about other PCRs than were asked for"), err);
 	return 0;
 }
 
@@ -125,7 +126,7 @@ static int check_digest(const TPM2B_DIGEST *d, const struct pcrs *want, struct v
 	if (EVP_Digest(all, n, digest, NULL, EVP_sha256(), NULL) != 1)
 		return vmc_fail(err, VMC_EINTERNAL, "OpenSSL cannot check a quote");
 	if (d->size != sizeof(digest) || CRYPTO_memcmp(d->buffer, digest, sizeof(digest)))
-		return refuse(_("the PCR values that came with it are not those that were quoted"), err);
+		return refuse(N_("the PCR values that came with it are not those that were quoted"), err);
 	return 0;
 }
 
@@ -137,7 +138,7 @@ int quote_check(const struct quote_evidence *q, struct quote_facts *facts, struc
 	*facts = (struct quote_facts){ 0 };
 	rc = parse_attest(q, &a, err);
 	if (!rc && (a.extraData.size != QUOTE_EXTRA || CRYPTO_memcmp(a.extraData.buffer, q->extra, QUOTE_EXTRA)))
-		rc = refuse(_("it answers another challenge, or was made for another key or audience"), err);
+		rc = refuse(N_("it answers another challenge, or was made for another key or audience"), err);
 	if (!rc)
 		rc = check_selection(&a.attested.quote.pcrSelect, q->pcrs, err);
 	if (!rc)
