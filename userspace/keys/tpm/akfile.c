@@ -45,7 +45,9 @@ int akfile_parse(const uint8_t *data, size_t len, struct akfile *f, struct vmc_e
 		f->parent.size = (UINT16)n;
 	}
 	get_key(&w, f);
-	return wire_at_end(&w) && f->parent.size ? 0 : vmc_fail(err, VMC_EINVAL, "the file of the attestation key is damaged");
+	if (wire_at_end(&w) && f->parent.size && f->pub.size && f->priv.size)
+		return 0;
+	return vmc_fail(err, VMC_EINVAL, "the file of the attestation key is damaged");
 }
 
 int akfile_write(const struct akfile *f, uint8_t out[AKFILE_MAX], size_t *len, struct vmc_error *err)
