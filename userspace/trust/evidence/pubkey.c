@@ -72,6 +72,8 @@ static int from_rsa(const TPMT_PUBLIC *pub, EVP_PKEY **key, struct vmc_error *er
 	BIGNUM *n;
 	int rc;
 
+	if (pub->unique.rsa.size && !(pub->unique.rsa.buffer[pub->unique.rsa.size - 1] & 1))
+		return vmc_fail(err, VMC_EINVAL, "a public key of a TPM is not a key: its numbers do not make one");
 	if (pub->parameters.rsaDetail.keyBits != 2048 || pub->unique.rsa.size != 256 || !(pub->unique.rsa.buffer[0] & 0x80))
 		return vmc_fail(err, VMC_ENOTSUP, "an RSA key of a TPM is of %u bits: 2048 are supported",
 				pub->parameters.rsaDetail.keyBits);
