@@ -252,6 +252,20 @@ int trust_state_open(struct trust_state **ret, const char *dir, struct vmc_error
 	return 0;
 }
 
+int trust_state_reopen(struct trust_state *s, struct vmc_error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	EVP_PKEY_free(s->public);
+	s->public = NULL;
+	adopt(s, NULL, NULL);
+	memset(&s->mark, 0, sizeof(s->mark));
+	rc = reload(s, err);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
 void trust_state_close(struct trust_state *s)
 {
 	if (!s)
@@ -409,7 +423,7 @@ static int edit_locked(struct trust_state *s, EVP_PKEY *key, trust_edit_fn edit,
 	if (!copy)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
 	rc = edit(copy, data, err);
-	if (!rc && (json_object_set_new(copy, "serial", json_integer(serial_of(s->json) + 1)) ||
+	if (!rc && (json_object_set_new(copy, "serial", json_integer(serial_of(copy) + 1)) ||
 		    json_object_set_new(copy, "changed", json_integer(vmc_time()))))
 		rc = vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
 	if (!rc)

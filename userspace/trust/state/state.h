@@ -74,8 +74,8 @@ int trust_state_put(struct trust_state *s, const char *jws, struct vmc_error *er
 int trust_state_get(struct trust_state *s, char **jws, struct vmc_error *err);
 
 /*
- * For those who change it: @edit works on a deep copy; when it returns 0, serial
- * and time are set, the whole is checked, signed and made durable. VMC_ENOTSUP: the
+ * For those who change it: @edit works on a deep copy; when it returns 0, one is added to the serial, the time
+ * is set, and the whole is checked, signed and made durable. VMC_ENOTSUP: the
  * cluster's key is on another authority.
  */
 typedef int (*trust_edit_fn)(json_t *state, void *data, struct vmc_error *err);
@@ -85,6 +85,8 @@ int trust_state_edit(struct trust_state *s, trust_edit_fn edit, void *data, stru
 int trust_state_init(struct trust_state *s, const char *cluster, struct vmc_error *err);
 /* This authority takes the states that the key with the public half @pem signs. VMC_EEXIST: it is in another cluster. */
 int trust_state_join(struct trust_state *s, const char *pem, struct vmc_error *err);
+/* The files were replaced as a whole, as a restore does: take them, whatever there was. */
+int trust_state_reopen(struct trust_state *s, struct vmc_error *err);
 /* The cluster's public key, PEM; free() it. VMC_ENOENT. */
 int trust_state_public(struct trust_state *s, char **pem, struct vmc_error *err);
 bool trust_state_can_change(struct trust_state *s);	/* the cluster's private key is here */

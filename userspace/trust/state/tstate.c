@@ -21,7 +21,7 @@
 #define PEM_MAX		(16u << 10)
 #define TEXT_MAX	255
 #define EVENT_TEXT_MAX	1024
-#define EVENTS_MAX	1024
+#define EVENTS_MAX	4096
 #define EVENT_MEMBERS_MAX 16
 #define SERVERS_MAX	16
 #define PINS_MAX	32
@@ -424,12 +424,20 @@ static const struct member policy[] = {
 
 static const struct member event = { .check = check_flat };
 
+/* As image_check() of trust/evidence has looked at it in full when it was imported. */
 static const struct member image[] = {
-	{ .name = "id", .check = check_name },
+	{ .name = "v", .check = check_int, .min = 1, .max = 1 },
+	{ .name = "id", .check = check_hex },
 	{ .name = "name", .check = check_text, .min = 1, .max = TEXT_MAX },
-	{ .name = "imported", .check = check_int, .min = 0, .max = TIME_MAX },
-	{ .name = "os", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "imported", .check = check_text, .min = 1, .max = TEXT_MAX },
+	{ .name = "bank", .check = check_word, .words = "sha256|sha384|sha512" },
+	{ .name = "secure_boot", .check = check_word, .optional = true, .words = "yes|no|unknown" },
 	{ .name = "kernel", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "os", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "module", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "host", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "exported", .check = check_text, .optional = true, .max = TEXT_MAX },
+	{ .name = "quick_boot", .check = check_bool, .optional = true },
 	{ .name = "events", .check = check_list, .min = 1, .max = EVENTS_MAX, .members = &event },
 	{ .name = NULL },
 };

@@ -7,11 +7,11 @@
  *	 authorities: [{name, attest: "host:port", attest_cert, kmx: "host:port", kmx_cert, token_key, version}],
  *	 tpm2: {require_ek_certificate, ca_certificates: [{name, pem}], eks: [{name, ek, pub}]},
  *	 policy: {pcrs: [0..23], secure_boot, token_lifetime, lease},
- *	 images: [{id, name, imported, events: [{...}], ...}],
+ *	 images: [{imported, and what trust/evidence/image.h has}],
  *	 key_providers: [{name, kind: "kmip", servers: ["host:port"], default, username?, tls_min?, ca_pem?, pins?}],
  *	 principals: [{name, fingerprint, role}]}
  *
- * Times are seconds since 1970; certificates and keys are PEM; ek is the SHA-256 of
+ * changed is in seconds since 1970, imported in RFC 3339; certificates and keys are PEM; ek is the SHA-256 of
  * the key in pub (its SubjectPublicKeyInfo), fingerprint that of a certificate.
  */
 #ifndef VMC_TRUST_TSTATE_H

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The authorities of a cluster: what this one shows, who is in, and whether all have the same state. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../keys/cert.h"
+#include "../../lib/fs.h"
+#include "../../lib/i18n.h"
+#include "../../lib/util.h"
+#include "../../lib/version.h"
+#include "../http/identity.h"
+#include "admin_priv.h"
+#include "sign.h"
+#include "tstate.h"
+
+/* ---- this one ------------------------------------------------------------------------ */
+
+static int dir_of(const struct trust_admin *a, const char *name, char out[PATH_MAX], struct vmc_error *err)
+{
+	if (snprintf(out, PATH_MAX, "%s/%s", trust_state_dir(a->state), name) >= PATH_MAX)
+		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long", trust_state_dir(a->state));
+	return fs_mkdirs(out, 0700, err);
+}
+
+/* The certificate that a service shows, made when the service has not run yet. */
+static int certificate_of(struct trust_admin *a, const char *service, char **pem, struct vmc_error *err)
+{
+	struct http_identity id = { 0 };
+	char dir[PATH_MAX];
+	json_t *o;
+	int rc = dir_of(a, service, dir, err);
+
+	if (!rc)
+		rc = http_identity_open(dir, a->host, &id, err);
+	if (rc)
+		return rc;
+	o = cert_json(sk_X509_value(id.chain, 0));
+	http_identity_close(&id);
+	*pem = o ? strdup(json_string_value(json_object_get(o, "pem"))) : NULL;
+	json_decref(o);
+	return *pem ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for a certificate");
+}
+
+static int token_key(struct trust_admin *a, char **pem, struct vmc_error *err)
+{
+	char dir[PATH_MAX], path[PATH_MAX + sizeof(TOKEN_KEY)];
+	EVP_PKEY *key = NULL;
+	int rc = dir_of(a, ATTESTD_DIR, dir, err);
+
+	if (rc)
+		return rc;
+	snprintf(path, sizeof(path), "%s/" TOKEN_KEY, dir);
+	rc = cert_key_load(path, &key, err);
+	if (rc == VMC_ENOENT) {
+		rc = cert_key_new(&key, err);
+		if (!rc)
+			rc = cert_key_save(key, path, err);
+	}
+	if (!rc)
+		rc = sign_public_pem(key, pem, err);
+	EVP_PKEY_free(key);
+	return rc;
+}
+
+static void where(const char *address, uint16_t port, char out[300])
+{
+	bool v6 = strchr(address, ':') && *address != '[';
+
+	snprintf(out, 300, v6 ? "[%.250s]:%u" : "%.250s:%u", address, port);
+}
+
+int authority_self(struct trust_admin *a, const char *address, json_t **self, struct vmc_error *err)
+{
+	char *attest = NULL, *kmx = NULL, *key = NULL, attest_at[300], kmx_at[300];
+	int rc = certificate_of(a, ATTESTD_DIR, &attest, err);
+
+	if (!rc)
+		rc = certificate_of(a, KMXD_DIR, &kmx, err);
+	if (!rc)
+		rc = token_key(a, &key, err);
+	if (!rc) {
+		where(address ? address : a->host, a->o.attest_port, attest_at);
+		where(address ? address : a->host, a->o.kmx_port, kmx_at);
+		*self = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "name", a->host, "attest", attest_at,
+				  "attest_cert", attest, "kmx", kmx_at, "kmx_cert", kmx, "token_key", key, "version",
+				  VMC_VERSION);
+		if (!*self)
+			rc = vmc_fail(err, VMC_EINVAL, "the address '%.80s' is not one", address ? address : a->host);
+	}
+	free(attest);
+	free(kmx);
+	free(key);
+	return rc;
+}
+
+bool authority_is_self(struct trust_admin *a, const json_t *authority)
+{
+	const char *theirs = json_string_value(json_object_get(authority, "attest_cert"));
+	char *mine;
+	bool same;
+
+	if (!theirs || certificate_of(a, ATTESTD_DIR, &mine, NULL))
+		return false;
+	same = !strcmp(mine, theirs);
+	free(mine);
+	return same;
+}
+
+int verb_authority_show(struct trust_call *c)
+{
+	json_t *self;
+	int rc = authority_self(c->a, call_text_or_null(c, "address"), &self, c->err);
+
+	return rc ? rc : call_give(c, self);
+}
+
+/* ---- who is in ------------------------------------------------------------------------ */
+
+static int edit_add(json_t *state, void *data, struct vmc_error *err)
+{
+	struct trust_call *c = data;
+	json_t *all = json_object_get(state, "authorities"), *it = json_object_get(c->params, "authority");
+	const char *name = json_string_value(json_object_get(it, "name"));
+	size_t at;
+
+	if (!name)
+		return vmc_fail(err, VMC_EINVAL, "the authority has no name: give what 'vmcrypt trust authority show' tells there");
+	/* One that comes back, upgraded or reverted, takes its own place. */
+	if (tstate_find(all, "name", name, &at))
+		json_array_remove(all, at);
+	return json_array_append(all, it) ? call_no_memory(c) : 0;
+}
+
+int verb_authority_add(struct trust_call *c)
+{
+	return call_edit(c, edit_add);
+}
+
+static int edit_remove(json_t *state, void *data, struct vmc_error *err)
+{
+	struct trust_call *c = data;
+	json_t *all = json_object_get(state, "authorities");
+	const char *name;
+	size_t at;
+	int rc = call_text(c, "name", &name);
+
+	if (rc)
+		return rc;
+	if (!tstate_find(all, "name", name, &at))
+		return no_such(err, N_("authority"), name, "authority list");
+	if (json_array_size(all) == 1) {
+		vmc_fail(err, VMC_ESTATE, "authority '%s' is the last one of the cluster", name);
+		vmc_hint(err, "without one no host gets a key; add another one first: vmcrypt trust authority add FILE");
+		return VMC_ESTATE;
+	}
+	return json_array_remove(all, at) ? call_no_memory(c) : 0;
+}
+
+int verb_authority_remove(struct trust_call *c)
+{
+	return call_edit(c, edit_remove);
+}
+
+/* ---- drift ------------------------------------------------------------------------------ */
+
+int authority_health(struct trust_admin *a, const json_t *authority, const char *service, json_t **health,
+		     struct vmc_error *err)
+{
+	bool attest = !strcmp(service, "attest");
+	int rc;
+
+	if (attest && authority_is_self(a, authority))
+		return trust_admin_health(a, health, err);
+	rc = a->o.remote(a->o.remote_data, json_string_value(json_object_get(authority, service)),
+			 json_string_value(json_object_get(authority, attest ? "attest_cert" : "kmx_cert")),
+			 "/v1/health", NULL, health, err);
+	if (rc || json_is_object(*health))
+		return rc;
+	json_decref(*health);
+	return vmc_fail(err, VMC_EPROTO, "the service at %s does not tell its health",
+			json_string_value(json_object_get(authority, service)));
+}
+
+bool authority_in_step(const json_t *base, const json_t *health)
+{
+	return json_equal(json_object_get(base, "serial"), json_object_get(health, "serial")) &&
+	       json_equal(json_object_get(base, "hash"), json_object_get(health, "hash"));
+}
+
+static json_t *describe(struct trust_admin *a, const json_t *base, const json_t *authority)
+{
+	json_t *o = json_pack("{s:O, s:O, s:O}", "name", json_object_get(authority, "name"), "attest",
+			      json_object_get(authority, "attest"), "kmx", json_object_get(authority, "kmx"));
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *health = NULL;
+	bool step;
+
+	if (authority_health(a, authority, "attest", &health, &e)) {
+		json_object_set_new(o, "state", json_string("unreachable"));
+		json_object_set_new(o, "error", json_string(e.text));
+		return o;
+	}
+	step = authority_in_step(base, health);
+	json_object_set_new(o, "state", json_string(step ? "in step" : "drifted"));
+	json_object_set(o, "serial", json_object_get(health, "serial"));
+	json_object_set(o, "version", json_object_get(health, "version"));
+	json_decref(health);
+	return o;
+}
+
+int verb_authority_list(struct trust_call *c)
+{
+	json_t *state, *base, *list = json_array(), *e;
+	int rc = call_state(c, &state);
+	size_t i;
+
+	if (rc) {
+		json_decref(list);
+		return rc;
+	}
+	base = trust_health_base(c->a->state, "attestation");
+	json_array_foreach(json_object_get(state, "authorities"), i, e)
+		json_array_append_new(list, describe(c->a, base, e));
+	json_decref(base);
+	json_decref(state);
+	return call_give(c, json_pack("{s:o}", "authorities", list));
+}
+
+/* ---- remediation ------------------------------------------------------------------------ */
+
+static json_int_t highest_serial(struct trust_admin *a, const json_t *authorities)
+{
+	json_int_t high = 0, n;
+	json_t *health;
+	json_t *e;
+	size_t i;
+
+	json_array_foreach((json_t *)authorities, i, e) {
+		if (authority_health(a, e, "attest", &health, NULL))
+			continue;
+		n = json_integer_value(json_object_get(health, "serial"));
+		high = n > high ? n : high;
+		json_decref(health);
+	}
+	return high;
+}
+
+/* trust_state_edit() adds one: with this the state comes after all that others have. */
+static int edit_above(json_t *state, void *data, struct vmc_error *err)
+{
+	(void)err;
+	return json_object_set_new(state, "serial", json_integer(*(json_int_t *)data)) ? VMC_ENOMEM : 0;
+}
+
+static int win(struct trust_call *c, const json_t *state)
+{
+	json_int_t high = highest_serial(c->a, json_object_get(state, "authorities"));
+	json_int_t mine = json_integer_value(json_object_get(state, "serial"));
+
+	if (high < mine || high >= INT64_MAX - 1)
+		return 0;
+	return trust_state_edit(c->a->state, edit_above, &high, c->err);
+}
+
+static int push(struct trust_admin *a, const json_t *authority, const json_t *body, struct vmc_error *err)
+{
+	json_t *answer = NULL;
+	int rc = a->o.remote(a->o.remote_data, json_string_value(json_object_get(authority, "attest")),
+			     json_string_value(json_object_get(authority, "attest_cert")), "/v1/admin/state-put", body,
+			     &answer, err);
+
+	json_decref(answer);
+	return rc;
+}
+
+/* What was done about one authority; true when it is as it should be. */
+static bool remedy(struct trust_admin *a, const json_t *base, const json_t *body, const json_t *authority,
+		   json_t *results)
+{
+	json_t *o = json_pack("{s:O}", "name", json_object_get(authority, "name")), *health = NULL;
+	struct vmc_error e = VMC_ERROR_INIT;
+	const char *did = "in step";
+	int rc = authority_health(a, authority, "attest", &health, &e);
+
+	if (!rc && !authority_in_step(base, health)) {
+		rc = push(a, authority, body, &e);
+		did = "remediated";
+	}
+	json_object_set_new(o, "result", json_string(rc ? "failed" : did));
+	if (rc)
+		json_object_set_new(o, "error", json_string(e.text));
+	if (rc && *e.hint)
+		json_object_set_new(o, "hint", json_string(e.hint));
+	json_array_append_new(results, o);
+	json_decref(health);
+	return !rc;
+}
+
+int verb_remediate(struct trust_call *c)
+{
+	json_t *state, *base, *body, *results = json_array(), *e;
+	bool ok = true;
+	char *jws = NULL;
+	size_t i;
+	int rc = call_state(c, &state);
+
+	if (!rc && call_flag(c, "force"))
+		rc = win(c, state);
+	if (!rc)
+		rc = trust_state_get(c->a->state, &jws, c->err);
+	if (rc) {
+		json_decref(results);
+		return rc;
+	}
+	body = json_pack("{s:s}", "state", jws);
+	base = trust_health_base(c->a->state, "attestation");
+	json_array_foreach(json_object_get(state, "authorities"), i, e)
+		ok &= remedy(c->a, base, body, e, results);
+	free(jws);
+	json_decref(base);
+	json_decref(body);
+	json_decref(state);
+	return call_give(c, json_pack("{s:b, s:o}", "ok", (int)ok, "authorities", results));
+}
