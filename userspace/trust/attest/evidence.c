@@ -290,7 +290,7 @@ static int sign_documents(const struct attestation *a, struct documents *d)
 		.host = a->receipt.host, .image_id = a->note->image, .image_name = a->note->image_name,
 		.quick_boot = a->note->quick_boot, .reset_count = a->facts.reset_count,
 		.secure_boot = a->secure_boot == SECURE_BOOT_YES, .ek_by_certificate = a->receipt.by_certificate,
-		.confirmation = a->ephemeral,
+		.lease = (uint32_t)json_integer_value(policy(a->c, "lease")), .confirmation = a->ephemeral,
 	};
 	struct boot b;
 	int rc;
@@ -312,14 +312,13 @@ static int sign_documents(const struct attestation *a, struct documents *d)
 static int grant(const struct attestation *a, json_t **result)
 {
 	struct documents d = { .token = NULL };
-	json_int_t lease = json_integer_value(policy(a->c, "lease"));
 	int rc = refuse_as(sign_documents(a, &d), a->r, REASON_UNAVAILABLE);
 
 	if (!rc) {
 		/* twice in the life of a token, so that one authority may be away in between */
-		*result = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O, s:I}", "token", d.token, "report", d.report,
+		*result = json_pack("{s:s, s:s, s:s, s:I, s:O, s:I}", "token", d.token, "report", d.report,
 				    "boot_receipt", d.boot, "attested_until", (json_int_t)(a->c->now + d.lifetime),
-				    "lease", lease, "image", a->image, "next", (json_int_t)(d.lifetime / 2));
+				    "image", a->image, "next", (json_int_t)(d.lifetime / 2));
 		rc = *result ? 0 : no_memory(a->r);
 	}
 	free(d.token);

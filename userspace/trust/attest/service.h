@@ -54,7 +54,7 @@ int attest_challenge(struct attest_service *s, const struct attest_call *c, json
 		     struct refusal *r);
 /*
  * {context, ak_receipt, quote, signature, pcrs, event_log, ephemeral, audience, boot: {quick_boot, kernel?, boot_id?},
- * boot_receipt?} -> {token, report, boot_receipt, attested_until, lease, image: {id, name}, next}
+ * boot_receipt?} -> {token, report, boot_receipt, attested_until, image: {id, name}, next}
  */
 int attest_evidence(struct attest_service *s, const struct attest_call *c, json_t **result, struct attest_note *note,
 		    struct refusal *r);

@@ -333,6 +333,17 @@ static int answer_keys(struct request *q, const struct provider_key *keys, size_
 	return *result ? 0 : no_memory(q->r);
 }
 
+/* The call failed for what is wrong with one of the keys: then each is told on its own. */
+static bool about_keys(int rc, const struct provider_key *keys, size_t n)
+{
+	if (rc != VMC_ENOKEY && rc != VMC_EKEYSTATE && rc != VMC_EREFUSED)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (keys[i].code == rc)
+			return true;
+	return false;
+}
+
 static int get_or_state(struct request *q, bool get, json_t **result)
 {
 	struct provider_key *keys = NULL;
@@ -341,6 +352,8 @@ static int get_or_state(struct request *q, bool get, json_t **result)
 
 	if (!rc) {
 		rc = (get ? q->provider->ops->get : q->provider->ops->state)(q->provider, keys, n, &q->r->err);
+		if (about_keys(rc, keys, n))
+			rc = 0;
 		if (rc)
 			refuse(q->r, REASON_KEY_PROVIDER);
 	}

@@ -32,9 +32,9 @@ static json_t *submods(const struct ear_facts *f)
 
 static json_t *ours(const struct ear_facts *f)
 {
-	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:b, s:I}", "host", f->host, "image", "id", f->image_id, "name",
+	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:b, s:I, s:I}", "host", f->host, "image", "id", f->image_id, "name",
 			 f->image_name, "quick_boot", f->quick_boot, "secure_boot", f->secure_boot, "reset_count",
-			 (json_int_t)f->reset_count);
+			 (json_int_t)f->reset_count, "lease", (json_int_t)f->lease);
 }
 
 static int confirm(json_t *o, EVP_PKEY *key, struct vmc_error *err)

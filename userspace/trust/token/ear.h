@@ -32,13 +32,14 @@ struct ear_facts {
 	uint32_t reset_count;
 	bool secure_boot;
 	bool ek_by_certificate;
+	uint32_t lease;			/* seconds that keys may stay without another attestation; 0: until a reboot */
 	EVP_PKEY *confirmation;		/* that keys are encrypted to; NULL in a report */
 };
 
 /*
  * {iss, sub, aud, iat, nbf, exp, jti, cnf?: {jwk}, eat_profile, eat_nonce, ear.verifier-id, submods: {host: {
  * ear.status, ear.trustworthiness-vector, ear.appraisal-policy-id}}, vmcrypt: {host, image: {id, name}, quick_boot,
- * reset_count}}. Warning instead of affirming for a host that was kexec'd or has no Secure Boot.
+ * secure_boot, reset_count, lease}}. Warning instead of affirming for a host that was kexec'd or has no Secure Boot.
  */
 int ear_claims(const struct ear_facts *f, json_t **claims, struct vmc_error *err);
 
