@@ -20,6 +20,7 @@ POLKIT_RULES_DIR	?= /usr/share/polkit-1/rules.d
 CATALOG_DIR		?= /usr/lib/systemd/catalog
 VMCRYPT_CONFIG_DIR	?= /etc/vmcrypt
 LIBVIRT_HOOKS_DIR	?= /etc/libvirt/hooks/qemu.d
+UNITS			:= vmcryptd.service vmcrypt-attestd.service vmcrypt-kmxd.service
 # The services that run VMs: one for all drivers, or that of QEMU alone.
 LIBVIRT_UNITS		:= libvirtd.service virtqemud.service
 MAN_DIR			?= $(PREFIX)/share/man
@@ -39,9 +40,9 @@ DKMS_DIR		?= /usr/src/vmcrypt-$(VMCRYPT_VERSION)
 install-packaging:
 	install -d $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR) $(MODULES_LOAD_DIR) $(DBUS_POLICY_DIR) \
 		$(DBUS_SERVICE_DIR) $(POLKIT_ACTION_DIR) $(CATALOG_DIR) $(VMCRYPT_CONFIG_DIR))
-	sed 's#@SBINDIR@#$(SBINDIR)#g' $(PACKAGING_DIR)systemd/vmcryptd.service \
-		> $(DESTDIR)$(SYSTEMD_UNIT_DIR)/vmcryptd.service
-	chmod 0644 $(DESTDIR)$(SYSTEMD_UNIT_DIR)/vmcryptd.service
+	for unit in $(UNITS); do \
+		sed 's#@SBINDIR@#$(SBINDIR)#g' $(PACKAGING_DIR)systemd/$$unit > $(DESTDIR)$(SYSTEMD_UNIT_DIR)/$$unit && \
+		chmod 0644 $(DESTDIR)$(SYSTEMD_UNIT_DIR)/$$unit || exit; done
 	install -m 0644 $(PACKAGING_DIR)modules-load.d/vmcrypt.conf $(DESTDIR)$(MODULES_LOAD_DIR)/
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.conf $(DESTDIR)$(DBUS_POLICY_DIR)/
 	install -m 0644 $(PACKAGING_DIR)dbus/org.vmcrypt1.service $(DESTDIR)$(DBUS_SERVICE_DIR)/
@@ -57,7 +58,7 @@ install-packaging:
 		install -D -m 0644 $(PACKAGING_DIR)libvirt/systemd/vmcrypt.conf \
 			$(DESTDIR)$(SYSTEMD_UNIT_DIR)/$$unit.d/vmcrypt.conf || exit; done
 	install -D -m 0644 $(PACKAGING_DIR)completion/vmcrypt.bash $(DESTDIR)$(COMPLETION_DIR)/vmcrypt
-	for page in vmcrypt.1 vmcryptd.8 vmcrypt.conf.5; do \
+	for page in vmcrypt.1 vmcryptd.8 vmcrypt-attestd.8 vmcrypt-kmxd.8 vmcrypt.conf.5; do \
 		install -D -m 0644 $(PACKAGING_DIR)../Documentation/man/$$page \
 			$(DESTDIR)$(MAN_DIR)/man$${page##*.}/$$page || exit; done
 
@@ -77,11 +78,12 @@ activate-packaging:
 uninstall-packaging:
 	rm -f $(DESTDIR)$(LIBVIRT_HOOKS_DIR)/vmcrypt \
 		$(foreach u,$(LIBVIRT_UNITS),$(DESTDIR)$(SYSTEMD_UNIT_DIR)/$(u).d/vmcrypt.conf)
-	rm -f $(addprefix $(DESTDIR),$(SYSTEMD_UNIT_DIR)/vmcryptd.service \
+	rm -f $(addprefix $(DESTDIR),$(addprefix $(SYSTEMD_UNIT_DIR)/,$(UNITS)) \
 		$(MODULES_LOAD_DIR)/vmcrypt.conf $(DBUS_POLICY_DIR)/org.vmcrypt1.conf \
 		$(DBUS_SERVICE_DIR)/org.vmcrypt1.service $(POLKIT_ACTION_DIR)/org.vmcrypt1.policy \
 		$(POLKIT_RULES_DIR)/50-vmcrypt.rules \
 		$(addprefix $(CATALOG_DIR)/,$(notdir $(wildcard $(PACKAGING_DIR)journal/*.catalog))) \
 		$(patsubst $(PACKAGING_DIR)../po/%.po,$(LOCALE_DIR)/%/LC_MESSAGES/vmcrypt.mo,$(wildcard $(PACKAGING_DIR)../po/*.po)) \
 		$(COMPLETION_DIR)/vmcrypt \
-		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)
+		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man8/vmcrypt-attestd.8 \
+		$(MAN_DIR)/man8/vmcrypt-kmxd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)

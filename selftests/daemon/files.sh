@@ -107,23 +107,26 @@ else
 	not_ok "the XML files are well formed"
 fi
 
-# The unit as installed, with a program that is there.
-sed 's#@SBINDIR@/vmcryptd#/bin/true#' "$packaging/systemd/vmcryptd.service" >"$work/vmcryptd.service"
-if systemd-analyze verify --man=no --recursive-errors=no "$work/vmcryptd.service" >"$work/errors" 2>&1 &&
-   [ ! -s "$work/errors" ]; then
-	ok "systemd has nothing to say against the unit"
-else
-	diag "$(cat "$work/errors")"
-	not_ok "systemd has nothing to say against the unit"
-fi
-systemd-analyze security --no-pager --offline=true --threshold=30 "$work/vmcryptd.service" >"$work/security" 2>&1
-status=$?
-diag "$(tail -n 1 "$work/security")"
-if [ "$status" = 0 ]; then
-	ok "the unit's exposure is at most 3.0"
-else
-	not_ok "the unit's exposure is at most 3.0"
-fi
+# The units as installed, with a program that is there.
+for unit in "$packaging"/systemd/*.service; do
+	name=$(basename "$unit")
+	sed 's#@SBINDIR@/[a-z-]*#/bin/true#' "$unit" >"$work/$name"
+	if systemd-analyze verify --man=no --recursive-errors=no "$work/$name" >"$work/errors" 2>&1 &&
+	   [ ! -s "$work/errors" ]; then
+		ok "systemd has nothing to say against $name"
+	else
+		diag "$(cat "$work/errors")"
+		not_ok "systemd has nothing to say against $name"
+	fi
+	systemd-analyze security --no-pager --offline=true --threshold=30 "$work/$name" >"$work/security" 2>&1
+	status=$?
+	diag "$(tail -n 1 "$work/security")"
+	if [ "$status" = 0 ]; then
+		ok "the exposure of $name is at most 3.0"
+	else
+		not_ok "the exposure of $name is at most 3.0"
+	fi
+done
 
 if make -s -f "$packaging/install.mk" install-packaging DESTDIR="$work/install" PREFIX=/usr >"$work/errors" 2>&1 &&
    grep -q '^ExecStart=/usr/sbin/vmcryptd$' "$work/install/usr/lib/systemd/system/vmcryptd.service" &&

@@ -96,6 +96,13 @@
 /* What this host keeps. */
 #define VMC_MSG_PERSISTENCE		"6ee04b7fcb974c23883e07b9320014dc"
 
+/* The services of a Trust Authority. */
+#define VMC_MSG_TA_HOST_ENROLLED	"3a35b13a89124c8c9c3646a22e2f27a4"
+#define VMC_MSG_TA_HOST_ATTESTED	"d1fb3829e60140538b4e8db76e849e84"
+#define VMC_MSG_TA_HOST_REFUSED		"4b8998aec6374117a359fab86bfa423c"
+#define VMC_MSG_TA_KEYS_RELEASED	"dafe4e5f8dbc47b6a645762db2bac5c9"
+#define VMC_MSG_TA_KEYS_REFUSED		"b4cf1c14c8674b2397ab0e879558d8ec"
+
 /* vmcryptd itself. */
 #define VMC_MSG_DAEMON_READY		"b55bf2e464264bb68da6d37b4a1dbdfa"
 #define VMC_MSG_DAEMON_BOOT		"e7e7820b217e41268357c2f6fa410b0f"

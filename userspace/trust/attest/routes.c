@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Paths of the Attestation Service. */
+#include "routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../lib/events.h"
+#include "../../lib/i18n.h"
+#include "../../lib/log.h"
+#include "../../lib/util.h"
+#include "../../net/tcp.h"
+#include "../state/admin.h"
+#include "../state/bus.h"
+#include "../state/remote.h"
+#include "service.h"
+
+#define ADMIN	"/v1/admin/"
+
+struct attestd {
+	struct attest_service *service;
+	struct trust_admin *admin;
+	struct trust_bus *bus;
+};
+
+typedef int (*message_fn)(struct attest_service *s, const struct attest_call *c, json_t **result,
+			  struct attest_note *note, struct refusal *r);
+
+/* ---- the log ----------------------------------------------------------------- */
+
+static const char *or_unknown(const char *s)
+{
+	return *s ? s : "(unknown)";
+}
+
+static void log_passed(const struct http_call *c, const struct attest_note *n)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_IMAGE", n->image }, { "VMCRYPT_ADDRESS", c->address }, { NULL, NULL }
+	};
+
+	log_event(LOG_INFO, VMC_MSG_TA_HOST_ATTESTED, fields,
+		  "host '%s' at %s is attested with base image '%s'%s (correlation %s)", n->host, c->address,
+		  n->image_name, n->quick_boot ? ", of its last full boot" : "", c->correlation);
+}
+
+static void log_enrolled(const struct http_call *c, const struct attest_note *n)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_ADDRESS", c->address }, { NULL, NULL }
+	};
+
+	log_event(LOG_INFO, VMC_MSG_TA_HOST_ENROLLED, fields, "host '%s' at %s is enrolled, endorsement key %s (correlation %s)",
+		  n->host, c->address, n->ek, c->correlation);
+}
+
+static void log_failed(const struct http_call *c, const struct attest_note *n, const struct refusal *r)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_REASON", r->reason }, { "VMCRYPT_ADDRESS", c->address }, { NULL, NULL }
+	};
+
+	log_event(LOG_WARNING, VMC_MSG_TA_HOST_REFUSED, fields, "host '%s' at %s is not attested: %s: %s (correlation %s)",
+		  or_unknown(n->host), c->address, r->reason, r->err.text, c->correlation);
+}
+
+/* ---- requests ------------------------------------------------------------------ */
+
+static int message(struct unit *u, const struct http_call *c, message_fn f, json_t **result, struct attest_note *n,
+		   struct refusal *r)
+{
+	struct attestd *d = u->data;
+	struct attest_call call = { .body = c->body, .now = vmc_time() };
+	enum trust_role role;
+	json_t *state;
+	int rc = unit_state(u, c, &state, &role, r);
+
+	if (rc)
+		return rc;
+	/* whoever asks: what it can prove is what counts, not the certificate that it shows */
+	call.state = state;
+	rc = f(d->service, &call, result, n, r);
+	json_decref(state);
+	if (rc)
+		log_failed(c, n, r);
+	return rc;
+}
+
+static int enroll(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attest_note n = { .quick_boot = false };
+
+	return message(u, c, attest_enroll, result, &n, r);
+}
+
+static int confirm(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attest_note n = { .quick_boot = false };
+	int rc = message(u, c, attest_confirm, result, &n, r);
+
+	if (!rc)
+		log_enrolled(c, &n);
+	return rc;
+}
+
+static int challenge(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attest_note n = { .quick_boot = false };
+
+	return message(u, c, attest_challenge, result, &n, r);
+}
+
+static int evidence(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attest_note n = { .quick_boot = false };
+	struct attestd *d = u->data;
+	int rc = message(u, c, attest_evidence, result, &n, r);
+
+	if (rc)
+		return rc;
+	log_passed(c, &n);
+	trust_admin_attested(d->admin, n.ek, n.host, n.image, n.quick_boot);
+	return 0;
+}
+
+static int keys(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attestd *d = u->data;
+
+	(void)c;
+	return attest_keys(d->service, result, r);
+}
+
+/* What hosts ran is for auditors; that the service is there, and with which state, for everybody. */
+static int health(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attestd *d = u->data;
+	enum trust_role role = TRUST_ROLE_NONE;
+	json_t *state = NULL;
+
+	if (!unit_state(u, c, &state, &role, r) && role >= TRUST_ROLE_AUDITOR) {
+		json_decref(state);
+		return trust_admin_health(d->admin, result, &r->err);
+	}
+	json_decref(state);
+	refusal_clear(r);
+	*result = trust_health_base(u->state, "attestation");
+	return *result ? 0 : vmc_fail(&r->err, VMC_ENOMEM, "no memory for the answer");
+}
+
+static int admin(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attestd *d = u->data;
+	enum trust_role role = TRUST_ROLE_NONE;
+	json_t *state = trust_state_json(u->state);
+	int rc = 0;
+
+	if (state && *c->fingerprint)
+		rc = trust_state_role(state, c->fingerprint, &role);
+	json_decref(state);
+	if (!rc)
+		rc = trust_admin(d->admin, role, c->head->path + strlen(ADMIN), c->body, result, &r->err);
+	if (rc == VMC_EPERM)
+		refuse(r, REASON_NOT_AUTHORIZED);
+	return rc;
+}
+
+static const struct route {
+	enum http_method method;
+	const char *path;
+	int (*run)(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r);
+} routes[] = {
+	{ HTTP_POST, "/v1/enroll", enroll },
+	{ HTTP_POST, "/v1/enroll/confirm", confirm },
+	{ HTTP_POST, "/v1/attest/challenge", challenge },
+	{ HTTP_POST, "/v1/attest", evidence },
+	{ HTTP_GET, "/v1/health", health },
+	{ HTTP_GET, "/v1/keys", keys },
+};
+
+static int handle(const struct http_call *c, json_t **result, struct refusal *r, void *data)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+		if (routes[i].method == c->head->method && !strcmp(routes[i].path, c->head->path))
+			return routes[i].run(data, c, result, r);
+	if (c->head->method == HTTP_POST && !strncmp(c->head->path, ADMIN, strlen(ADMIN)))
+		return admin(data, c, result, r);
+	return unit_unknown(c, r);
+}
+
+/* ---- start and end ---------------------------------------------------------------- */
+
+static uint16_t port_of(const char *listen, uint16_t standard)
+{
+	char host[256];
+
+	/* as trust_conf_load() has checked it */
+	(void)net_split(listen, host, sizeof(host), &standard, NULL);
+	return standard;
+}
+
+static int open_admin(struct unit *u, struct attestd *d, struct vmc_error *err)
+{
+	const struct trust_admin_options o = {
+		.host = u->conf.name, .attest_port = port_of(u->conf.attest_listen, TRUST_ATTEST_PORT),
+		.kmx_port = port_of(u->conf.kmx_listen, TRUST_KMX_PORT), .remote = remote_https,
+		.remote_data = (void *)trust_state_dir(u->state),
+	};
+	struct vmc_error bus = VMC_ERROR_INIT;
+	int rc = trust_admin_open(&d->admin, u->state, &o, err);
+
+	if (!rc && trust_bus_start(&d->bus, d->admin, &bus))
+		log_warn("not to be had over D-Bus, so that 'vmcrypt trust' does not reach it here: %s", bus.text);
+	return rc;
+}
+
+static void close_unit(struct unit *u)
+{
+	struct attestd *d = u->data;
+
+	trust_bus_stop(d->bus);
+	trust_admin_close(d->admin);
+	attest_close(d->service);
+	free(d);
+	u->data = NULL;
+}
+
+static int open_unit(struct unit *u, struct vmc_error *err)
+{
+	struct attestd *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return vmc_fail(err, VMC_ENOMEM, "no memory for the Attestation Service");
+	u->data = d;
+	rc = attest_open(&d->service, u->dir, u->conf.name, err);
+	return rc ? rc : open_admin(u, d, err);
+}
+
+static const char *listen_at(const struct trust_conf *c)
+{
+	return c->attest_listen;
+}
+
+const struct unit_kind attest_unit = {
+	.name = "vmcrypt-attestd", .folder = "attestd", .usage = N_("Attest the hosts of a Trust Authority cluster."),
+	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .close = close_unit, .handle = handle,
+};

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Paths of the Key Provider Service. */
+#include "routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../../lib/events.h"
+#include "../../lib/i18n.h"
+#include "../../lib/log.h"
+#include "../../lib/util.h"
+#include "../state/admin.h"
+#include "service.h"
+
+#define KEYS	"/v1/keys/"
+
+/* ---- the log ----------------------------------------------------------------- */
+
+static void log_released(const struct http_call *c, const char *verb, const struct kmx_note *n)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_PROVIDER", n->provider }, { "VMCRYPT_TOKEN", n->jti }, { "VMCRYPT_ADDRESS", c->address },
+		{ NULL, NULL }
+	};
+
+	log_event(LOG_INFO, VMC_MSG_TA_KEYS_RELEASED, fields,
+		  "host '%s' at %s got %u keys of key provider '%s' (%s) (correlation %s)", n->host, c->address, n->keys,
+		  n->provider, verb, c->correlation);
+}
+
+static void log_refused(const struct http_call *c, const char *verb, const struct kmx_note *n, const struct refusal *r)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_PROVIDER", n->provider }, { "VMCRYPT_REASON", r->reason }, { "VMCRYPT_ADDRESS", c->address },
+		{ NULL, NULL }
+	};
+
+	log_event(LOG_WARNING, VMC_MSG_TA_KEYS_REFUSED, fields,
+		  "host '%s' at %s got no key (%s): %s: %s (correlation %s)", *n->host ? n->host : "(unknown)",
+		  c->address, verb, r->reason, r->err.text, c->correlation);
+}
+
+/* ---- requests ------------------------------------------------------------------ */
+
+static int keys(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	const char *verb = c->head->path + strlen(KEYS);
+	struct kmx_call call = { .body = c->body, .token = c->head->bearer, .now = vmc_time() };
+	struct kmx_note n = { .keys = 0 };
+	enum trust_role role;
+	json_t *state;
+	int rc = unit_state(u, c, &state, &role, r);
+
+	if (rc)
+		return rc;
+	/* the token tells who it is; no role makes up for it */
+	call.state = state;
+	rc = kmx_keys(u->data, verb, &call, result, &n, r);
+	json_decref(state);
+	if (rc)
+		log_refused(c, verb, &n, r);
+	else if (n.keys)
+		log_released(c, verb, &n);
+	else
+		log_debug("host '%s': keys/%s (correlation %s)", n.host, verb, c->correlation);
+	return rc;
+}
+
+/* May it see how the key servers are? Auditors, and hosts that are attested. */
+static bool may_look(struct unit *u, const struct http_call *c, const json_t *state, enum trust_role role)
+{
+	const struct kmx_call call = { .state = state, .body = c->body, .token = c->head->bearer, .now = vmc_time() };
+	struct refusal r = { .details = NULL };
+	struct kmx_note n;
+	bool may = role >= TRUST_ROLE_AUDITOR || !kmx_token(u->data, &call, &n, &r);
+
+	refusal_clear(&r);
+	return may;
+}
+
+static int health(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	enum trust_role role = TRUST_ROLE_NONE;
+	json_t *state = NULL, *providers = NULL;
+	int rc = 0;
+
+	if (unit_state(u, c, &state, &role, r))
+		refusal_clear(r);
+	*result = trust_health_base(u->state, "key-provider");
+	if (*result && state && may_look(u, c, state, role)) {
+		rc = kmx_health(u->data, state, &providers, &r->err);
+		if (!rc)
+			json_object_set_new(*result, "providers", providers);
+	}
+	json_decref(state);
+	if (!*result)
+		rc = vmc_fail(&r->err, VMC_ENOMEM, "no memory for the answer");
+	return rc;
+}
+
+static int handle(const struct http_call *c, json_t **result, struct refusal *r, void *data)
+{
+	if (c->head->method == HTTP_POST && !strncmp(c->head->path, KEYS, strlen(KEYS)))
+		return keys(data, c, result, r);
+	if (c->head->method == HTTP_GET && !strcmp(c->head->path, "/v1/health"))
+		return health(data, c, result, r);
+	return unit_unknown(c, r);
+}
+
+/* ---- start and end ---------------------------------------------------------------- */
+
+static int open_unit(struct unit *u, struct vmc_error *err)
+{
+	struct vmc_config cfg = { .connect_timeout_ms = 3000, .request_timeout_ms = 10000, .tls_min = "1.2",
+				  .cert_warn_days = 30, .workers = 1 };
+	struct kmx_service *s;
+	int rc;
+
+	snprintf(cfg.config_dir, sizeof(cfg.config_dir), "%s", u->dir);
+	snprintf(cfg.state_dir, sizeof(cfg.state_dir), "%s", u->dir);
+	rc = kmx_open(&s, &cfg, err);
+	if (!rc)
+		u->data = s;
+	return rc;
+}
+
+static int reload_unit(struct unit *u, struct vmc_error *err)
+{
+	return kmx_reload(u->data, err);
+}
+
+static void close_unit(struct unit *u)
+{
+	kmx_close(u->data);
+	u->data = NULL;
+}
+
+static const char *listen_at(const struct trust_conf *c)
+{
+	return c->kmx_listen;
+}
+
+const struct unit_kind kmx_unit = {
+	.name = "vmcrypt-kmxd", .folder = "kmxd",
+	.usage = N_("Give the keys of a Trust Authority cluster to hosts that are attested."), .port = KMX_PORT,
+	.listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
+};
