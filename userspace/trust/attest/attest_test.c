@@ -228,11 +228,11 @@ static void refuses_strangers(void **state)
 	assert_code(say(w, attest_enroll, mock_host_enroll(w->h), &answer), VMC_ETRUST, &w->r.err);
 	assert_string_equal(w->r.reason, REASON_EK_UNTRUSTED);
 	assert_contains(w->r.err.text, w->h->ek_id);
-	assert_contains(w->r.err.hint, "ek import");
+	assert_contains(w->r.err.hint, "ek add");
 	mock_state_ek(w->state, w->h);
 	json_object_set_new(json_object_get(w->state, "tpm2"), "require_ek_certificate", json_true());
 	assert_code(say(w, attest_enroll, mock_host_enroll(w->h), &answer), VMC_ETRUST, &w->r.err);
-	assert_contains(w->r.err.hint, "ca import");
+	assert_contains(w->r.err.hint, "ca add");
 }
 
 static void refuses_a_wrong_secret(void **state)

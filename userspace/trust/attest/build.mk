@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Hosts of the tests show the logs of real starts that the tests of evidence have.
 
-LINK_trust/attest/attest_test := $(call mocks,trust/evidence)
-$(BUILD)/trust/attest/attest_test: $(call mocks,trust/evidence)
+define attest_logs
+LINK_trust/attest/$(1) := $(call mocks,trust/evidence)
+$(BUILD)/trust/attest/$(1): $(call mocks,trust/evidence)
+endef
+$(foreach t,attest_test routes_test,$(eval $(call attest_logs,$(t))))

@@ -109,9 +109,9 @@ static int not_listed(const json_t *state, const struct ek *ek, struct refusal *
 	vmc_fail(&r->err, VMC_ETRUST, "the endorsement key %s (%s) is not one that this Trust Authority trusts", ek->id,
 		 ek->kind);
 	if (json_is_true(tpm2(state, "require_ek_certificate")))
-		vmc_hint(&r->err, "its TPM has to show a certificate of a CA that is imported: vmcrypt trust ca import");
+		vmc_hint(&r->err, "its TPM has to show a certificate of a CA that is imported: vmcrypt trust ca add");
 	else
-		vmc_hint(&r->err, "import the key or the CA of its maker: 'vmcrypt trust ek import' or 'vmcrypt trust ca import'");
+		vmc_hint(&r->err, "import the key or the CA of its maker: 'vmcrypt trust ek add' or 'vmcrypt trust ca add'");
 	return refuse(r, REASON_EK_UNTRUSTED);
 }
 

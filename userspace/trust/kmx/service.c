@@ -240,7 +240,7 @@ static int find_provider(struct request *q)
 				 json_string_value(name));
 		else
 			vmc_fail(&q->r->err, VMC_ENOENT, "this Trust Authority has no default key provider");
-		vmc_hint(&q->r->err, "see what it has on an authority: vmcrypt trust provider list");
+		vmc_hint(&q->r->err, "see what it has on an authority: vmcrypt trust key-provider list");
 		return refuse(q->r, REASON_NOT_FOUND);
 	}
 	snprintf(q->note->provider, sizeof(q->note->provider), "%s", json_string_value(json_object_get(p, "name")));

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vmcrypt-attestd whole, without its loop: a host and an auditor over HTTPS, on a signed state. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../../lib/fs.h"
+#include "../../lib/secmem.h"
+#include "../../lib/util.h"
+#include "../../testing/testing.h"
+#include "../http/client.h"
+#include "../state/admin.h"
+#include "../state/sign.h"
+#include "mock_host.h"
+#include "routes.h"
+
+#define SOON (vmc_now_ms() + 20000)
+
+struct world {
+	char *dir;
+	struct unit u;
+	struct trust_admin *admin;	/* as root calls it beside the service */
+	struct mock_host *h;
+	struct http_identity host_id, auditor_id;
+	struct http_client *host, *auditor;
+	struct refusal r;
+};
+
+static void verb(struct world *w, const char *name, json_t *params)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *result = NULL;
+
+	assert_non_null(params);
+	assert_ok(trust_admin(w->admin, TRUST_ROLE_ADMIN, name, params, &result, &e), &e);
+	json_decref(params);
+	json_decref(result);
+}
+
+static void init_cluster(struct world *w)
+{
+	const struct trust_files none = { -1, -1, -1 };
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *result = NULL, *params = json_pack("{s:s, s:s}", "cluster", "lab", "address", "127.0.0.1");
+
+	assert_ok(trust_admin_local(w->admin, TRUST_ROLE_ADMIN, "init", params, &none, &result, &e), &e);
+	json_decref(params);
+	json_decref(result);
+}
+
+static void fill_state(struct world *w)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *scratch = json_pack("{s:[]}", "images"), *image;
+	char *pem;
+
+	init_cluster(w);
+	assert_ok(sign_public_pem(w->h->ek, &pem, &e), &e);
+	verb(w, "ek-add", json_pack("{s:s, s:s}", "name", "host1", "pub", pem));
+	free(pem);
+	mock_state_image(scratch, LOG_OVMF_SECURE_BOOT, "good");
+	image = json_array_get(json_object_get(scratch, "images"), 0);
+	verb(w, "base-image-import", json_pack("{s:O}", "image", image));
+	json_decref(scratch);
+	verb(w, "policy-set", json_pack("{s:[i,i,i,i], s:b, s:b}", "pcrs", 0, 2, 4, 7, "require_ek_certificate", 0, "secure_boot", 0));
+	verb(w, "principal-add", json_pack("{s:s, s:s, s:s}", "name", "eve", "role", "auditor", "fingerprint",
+					   w->auditor_id.fingerprint));
+}
+
+static struct http_client *client(struct world *w, const struct http_identity *id)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	char where[32];
+	const struct http_target t = { .name = "attestation service 'ta1'", .where = where,
+				       .fingerprint = w->u.identity.fingerprint };
+	struct http_client *c;
+
+	snprintf(where, sizeof(where), "127.0.0.1:%u", http_server_port(w->u.server));
+	assert_ok(http_client_new(&t, id, &c, &e), &e);
+	return c;
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct unit *u = &w->u;
+	struct vmc_error e = VMC_ERROR_INIT;
+	const struct trust_admin_options o = { .host = "ta1" };
+
+	w->dir = test_mkdir();
+	setenv("VMCRYPT_BUS", "unix:path=/nonexistent", 1);
+	u->kind = &attest_unit;
+	snprintf(u->conf.name, sizeof(u->conf.name), "ta1");
+	snprintf(u->conf.attest_listen, sizeof(u->conf.attest_listen), "127.0.0.1");
+	snprintf(u->conf.kmx_listen, sizeof(u->conf.kmx_listen), "127.0.0.1");
+	snprintf(u->dir, sizeof(u->dir), "%s/attestd", w->dir);
+	assert_ok(trust_state_open(&u->state, w->dir, &e), &e);
+	assert_ok(http_identity_open(u->dir, "ta1", &u->identity, &e), &e);
+	assert_ok(http_identity_open(test_path(w->dir, "host"), "host1", &w->host_id, &e), &e);
+	assert_ok(http_identity_open(test_path(w->dir, "auditor"), "eve", &w->auditor_id, &e), &e);
+	assert_ok(u->kind->open(u, &e), &e);
+	assert_ok(http_server_start("127.0.0.1", 0, &u->identity, u->kind->handle, u, &u->server, &e), &e);
+	assert_ok(trust_admin_open(&w->admin, u->state, &o, &e), &e);
+	w->h = mock_host_new("host1", LOG_OVMF_SECURE_BOOT);
+	w->host = client(w, &w->host_id);
+	w->auditor = client(w, &w->auditor_id);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	refusal_clear(&w->r);
+	http_client_free(w->host);
+	http_client_free(w->auditor);
+	mock_host_free(w->h);
+	http_server_stop(w->u.server);
+	trust_admin_close(w->admin);
+	w->u.kind->close(&w->u);
+	trust_state_close(w->u.state);
+	http_identity_close(&w->u.identity);
+	http_identity_close(&w->host_id);
+	http_identity_close(&w->auditor_id);
+	test_rmdir(w->dir);
+	free(w);
+	return 0;
+}
+
+/* @body is consumed; NULL: GET. */
+static int ask(struct world *w, struct http_client *c, const char *path, json_t *body, json_t **answer)
+{
+	int rc;
+
+	refusal_clear(&w->r);
+	*answer = NULL;
+	rc = http_client_call(c, path, body, NULL, "00112233445566ff", SOON, answer, &w->r);
+	json_decref(body);
+	return rc;
+}
+
+static void attests_over_https(void **state)
+{
+	struct world *w = *state;
+	json_t *a, *b;
+
+	fill_state(w);
+	assert_ok(ask(w, w->host, "/v1/enroll", mock_host_enroll(w->h), &a), &w->r.err);
+	assert_ok(ask(w, w->host, "/v1/enroll/confirm", mock_host_confirm(w->h, a), &b), &w->r.err);
+	mock_host_enrolled(w->h, b);
+	json_decref(a);
+	json_decref(b);
+	assert_ok(ask(w, w->host, "/v1/attest/challenge", mock_host_challenge(w->h), &a), &w->r.err);
+	assert_ok(ask(w, w->host, "/v1/attest", mock_host_evidence(w->h, a), &b), &w->r.err);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(b, "image"), "name")), "good");
+	json_decref(b);
+	json_decref(a);
+	/* what was measured differs */
+	w->h->log = LOG_SEABIOS;
+	assert_ok(ask(w, w->host, "/v1/attest/challenge", mock_host_challenge(w->h), &a), &w->r.err);
+	assert_code(ask(w, w->host, "/v1/attest", mock_host_evidence(w->h, a), &b), VMC_ETPMPOLICY, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_POLICY_MISMATCH);
+	assert_true(json_is_array(json_object_get(w->r.details, "events")));
+	assert_contains(w->r.err.text, "(correlation 00112233445566ff)");
+	json_decref(a);
+}
+
+static void has_roles(void **state)
+{
+	struct world *w = *state;
+	json_t *a;
+
+	fill_state(w);
+	/* everybody: that it is there; auditors: which image was seen on which host */
+	assert_ok(ask(w, w->host, "/v1/health", NULL, &a), &w->r.err);
+	assert_string_equal(json_string_value(json_object_get(a, "status")), "ok");
+	assert_string_equal(json_string_value(json_object_get(a, "cluster")), "lab");
+	assert_null(json_object_get(a, "images"));
+	json_decref(a);
+	assert_ok(ask(w, w->auditor, "/v1/health", NULL, &a), &w->r.err);
+	assert_non_null(json_object_get(a, "images"));
+	json_decref(a);
+	assert_ok(ask(w, w->auditor, "/v1/admin/ek-list", json_object(), &a), &w->r.err);
+	json_decref(a);
+	assert_code(ask(w, w->host, "/v1/admin/ek-list", json_object(), &a), VMC_EPERM, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_NOT_AUTHORIZED);
+	assert_code(ask(w, w->auditor, "/v1/admin/ek-remove", json_pack("{s:s}", "name", "host1"), &a), VMC_EPERM,
+		    &w->r.err);
+	assert_ok(ask(w, w->host, "/v1/keys", NULL, &a), &w->r.err);
+	json_decref(a);
+	assert_code(ask(w, w->host, "/v1/nothing", NULL, &a), VMC_ENOENT, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_NOT_FOUND);
+	/* a path has one method */
+	assert_code(ask(w, w->host, "/v1/enroll", NULL, &a), VMC_ENOENT, &w->r.err);
+}
+
+static void serves_nobody_before_init(void **state)
+{
+	struct world *w = *state;
+	json_t *a;
+
+	assert_ok(ask(w, w->host, "/v1/health", NULL, &a), &w->r.err);
+	assert_string_equal(json_string_value(json_object_get(a, "status")), "not-configured");
+	json_decref(a);
+	assert_code(ask(w, w->host, "/v1/enroll", mock_host_enroll(w->h), &a), VMC_ESTATE, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_UNAVAILABLE);
+	assert_contains(w->r.err.hint, "vmcrypt trust init");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(attests_over_https), T(has_roles), T(serves_nobody_before_init),
+	};
+	struct vmc_error e = VMC_ERROR_INIT;
+
+	if (secmem_init(1u << 20, &e))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
