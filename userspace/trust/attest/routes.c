@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "../../lib/events.h"
-#include "../../lib/i18n.h"
 #include "../../lib/log.h"
 #include "../../lib/util.h"
 #include "../../net/tcp.h"
@@ -246,6 +245,6 @@ static const char *listen_at(const struct trust_conf *c)
 }
 
 const struct unit_kind attest_unit = {
-	.name = "vmcrypt-attestd", .folder = "attestd", .usage = N_("Attest the hosts of a Trust Authority cluster."),
+	.name = "vmcrypt-attestd", .folder = "attestd", .usage = "Attest the hosts of a Trust Authority cluster.",
 	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .close = close_unit, .handle = handle,
 };

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "../../lib/events.h"
-#include "../../lib/i18n.h"
 #include "../../lib/log.h"
 #include "../../lib/util.h"
 #include "../state/admin.h"
@@ -144,6 +143,6 @@ static const char *listen_at(const struct trust_conf *c)
 
 const struct unit_kind kmx_unit = {
 	.name = "vmcrypt-kmxd", .folder = "kmxd",
-	.usage = N_("Give the keys of a Trust Authority cluster to hosts that are attested."), .port = KMX_PORT,
+	.usage = "Give the keys of a Trust Authority cluster to hosts that are attested.", .port = KMX_PORT,
 	.listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
 };

@@ -18,7 +18,7 @@ struct unit;
 struct unit_kind {
 	const char *name;		/* program and journald identifier */
 	const char *folder;		/* below the folder of the state: its identity, and what else it keeps */
-	const char *usage;		/* what it does, one line; N_() */
+	const char *usage;		/* what it does, one line */
 	uint16_t port;
 	const char *(*listen)(const struct trust_conf *c);
 	/* Into @u->data; before anybody is listened to. */
