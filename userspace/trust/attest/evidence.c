@@ -312,12 +312,14 @@ static int sign_documents(const struct attestation *a, struct documents *d)
 static int grant(const struct attestation *a, json_t **result)
 {
 	struct documents d = { .token = NULL };
+	json_int_t until;
 	int rc = refuse_as(sign_documents(a, &d), a->r, REASON_UNAVAILABLE);
 
 	if (!rc) {
+		until = a->c->now + d.lifetime;
 		/* twice in the life of a token, so that one authority may be away in between */
 		*result = json_pack("{s:s, s:s, s:s, s:I, s:O, s:I}", "token", d.token, "report", d.report,
-				    "boot_receipt", d.boot, "attested_until", (json_int_t)(a->c->now + d.lifetime),
+				    "boot_receipt", d.boot, "attested_until", until,
 				    "image", a->image, "next", (json_int_t)(d.lifetime / 2));
 		rc = *result ? 0 : no_memory(a->r);
 	}

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Any bytes as what a client sent: what is taken must come out the same again. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool same(const struct http_request *a, const struct http_request *b)
+{
+	return a->method == b->method && a->body == b->body && a->close == b->close && !strcmp(a->path, b->path) &&
+	       !strcmp(a->correlation, b->correlation) && !strcmp(a->bearer, b->bearer);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -27,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bytes = calloc(1, r.body + 1);
 	if (bytes && !http_request_format(&r, "host", bytes, r.body, &out, &len, NULL)) {
 		if (http_head_length(out, len, &again, NULL) || again + r.body != len ||
-		    http_request_parse(out, again, &copy, NULL) || memcmp(&r, &copy, sizeof(r)))
+		    http_request_parse(out, again, &copy, NULL) || !same(&r, &copy))
 			abort();
 		free(out);
 	}

@@ -336,7 +336,7 @@ static int answer_keys(struct request *q, const struct provider_key *keys, size_
 /* The call failed for what is wrong with one of the keys: then each is told on its own. */
 static bool about_keys(int rc, const struct provider_key *keys, size_t n)
 {
-	if (rc != VMC_ENOKEY && rc != VMC_EKEYSTATE && rc != VMC_EREFUSED)
+	if (!keys || (rc != VMC_ENOKEY && rc != VMC_EKEYSTATE && rc != VMC_EREFUSED))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (keys[i].code == rc)
@@ -413,7 +413,7 @@ static int do_list(struct request *q, json_t **result)
 
 	if (rc)
 		refuse(q->r, REASON_KEY_PROVIDER);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; ids && i < n; i++) {
 		json_array_append_new(list, json_string(ids[i]));
 		free(ids[i]);
 	}

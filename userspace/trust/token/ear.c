@@ -49,9 +49,10 @@ static int confirm(json_t *o, EVP_PKEY *key, struct vmc_error *err)
 
 int ear_claims(const struct ear_facts *f, json_t **claims, struct vmc_error *err)
 {
+	json_int_t until = f->now + f->lifetime;
 	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:{s:s, s:s}, s:o, s:o}", "iss", f->issuer,
 			      "sub", f->subject, "aud", f->audience, "iat", (json_int_t)f->now, "nbf",
-			      (json_int_t)f->now, "exp", (json_int_t)(f->now + f->lifetime), "jti", f->jti,
+			      (json_int_t)f->now, "exp", until, "jti", f->jti,
 			      "eat_profile", EAR_PROFILE, "eat_nonce", b64url_json(f->nonce, f->nonce_len),
 			      "ear.verifier-id", "developer", "vmcrypt", "build", VMC_VERSION, "submods", submods(f),
 			      "vmcrypt", ours(f));
