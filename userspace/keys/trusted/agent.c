@@ -214,7 +214,7 @@ static bool can_mend(struct walk *w, int code)
 	if (reason_is(w, REASON_RESET_COUNT_CHANGED) && w->a->boot_receipt)
 		return !receipt_keep(w->a, BOOT_RECEIPT, NULL, &w->a->boot_receipt, &err);
 	/* the authority forgot us, or the TPM was cleared and has another AK */
-	if (reason_is(w, REASON_AK_UNKNOWN) || code == VMC_ESTATE)
+	if (reason_is(w, REASON_AK_UNKNOWN) || (reason_is(w, "host") && code == VMC_ESTATE))
 		return !receipt_keep(w->a, AK_RECEIPT, NULL, &w->a->ak_receipt, &err);
 	return false;
 }
@@ -229,6 +229,7 @@ static int walk_one(struct walk *w, struct agent_token **t, json_t **said)
 			rc = attest(w, t, said);
 		if (!rc || !can_mend(w, rc))
 			break;
+		log_info("provider %s: once more, after '%s': %s", w->a->name, w->why.reason, w->why.err.text);
 	}
 	return rc;
 }
