@@ -25,8 +25,7 @@ static void on_told(const char *provider, const char *what, const struct vmc_err
 	(void)data;
 	assert_string_equal(provider, "ta");
 	assert_true(strcmp(what, "passed") ? 1 : !why && strlen(correlation) == 16);
-	strcat(told, what);
-	strcat(told, " ");
+	snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s ", what);
 }
 
 static int add(const char *name, const char *cluster, int serial, const char *address)
@@ -132,7 +131,7 @@ static void test_enrol_attest_key(void **state)
 	assert_string_equal(status_of("state"), "attested");
 	assert_string_equal(status_of("authority"), "ta1");
 	/* by this host's clock, whatever the authority's is */
-	assert_true(llabs(atoll(status_of("attested_until")) - vmc_time() - 290) < 5);
+	assert_true(llabs(strtoll(status_of("attested_until"), NULL, 10) - vmc_time() - 290) < 5);
 	provider_keys_clear(&k, 1);
 }
 
@@ -436,7 +435,7 @@ static void test_info(void **state)
 	for (size_t n = 0; n < strlen(info); n += 7)
 		assert_code(trusted_conf_from_info(&c, "x", info, n, &err), VMC_EINVAL, &err);
 	bad = strdup(info);
-	memcpy(strstr(bad, "ta2"), "ta1", 3);
+	strstr(bad, "ta2")[2] = '1';
 	assert_code(trusted_conf_from_info(&c, "x", bad, strlen(bad), &err), VMC_EINVAL, &err);
 	assert_contains(err.text, "twice");
 	free(bad);
