@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "../../lib/i18n.h"
-#include "../../lib/message.h"
 #include "../../lib/util.h"
 #include "../../lib/version.h"
 #include "admin_priv.h"
@@ -19,23 +18,11 @@ struct check {
 	const char *to;
 };
 
-/* The next one says why not; @fmt is translated. */
+/* The text of @e, as one more of @list. */
 static void say(json_t *list, const struct vmc_error *e)
 {
 	json_array_append_new(list, json_string(e->text));
 }
-
-#define REFUSE(k, ...) do { \
-	struct vmc_error e_ = VMC_ERROR_INIT; \
-	vmc_fail(&e_, VMC_ESTATE, __VA_ARGS__); \
-	say((k)->refusals, &e_); \
-} while (0)
-
-#define WARN(k, ...) do { \
-	struct vmc_error e_ = VMC_ERROR_INIT; \
-	vmc_fail(&e_, VMC_ESTATE, __VA_ARGS__); \
-	say((k)->warnings, &e_); \
-} while (0)
 
 /* @target: the authority that is to be upgraded, or NULL: all of them must be done already. */
 static void look_at(struct check *k, const json_t *authority, const char *target)
@@ -56,23 +43,39 @@ static void look_at(struct check *k, const json_t *authority, const char *target
 		return;
 	}
 	if (rc)
-		REFUSE(k, "authority '%s' cannot be reached: %s", name, err.text);
+		vmc_prefix(&err, "authority '%s' cannot be reached: ", name);
 	else if (!authority_in_step(k->base, health))
-		REFUSE(k, "authority '%s' has drifted: 'vmcrypt trust remediate' first", name);
+		rc = vmc_fail(&err, VMC_ESTATE, "authority '%s' has drifted: 'vmcrypt trust remediate' first", name);
 	else if (!target && strverscmp(version ? version : "", k->to) < 0)
-		REFUSE(k, "authority '%s' runs version %s: upgrade the Trust Authority hosts before the trusted hosts", name,
-		       version ? version : "?");
+		rc = vmc_fail(&err, VMC_ESTATE, "authority '%s' runs version %s: upgrade the Trust Authority hosts before the trusted hosts",
+			      name, version ? version : "?");
+	if (rc)
+		say(k->refusals, &err);
 	json_decref(health);
 }
 
 static void look_at_image(struct check *k, const char *image)
 {
 	const json_t *images = json_object_get(k->state, "images");
+	struct vmc_error err = VMC_ERROR_INIT;
 
-	if (!image)
-		WARN(k, "%s", message_say(N_("import the new base image before the hosts are upgraded, or their attestation fails until it is")));
-	else if (!tstate_find(images, "id", image, NULL) && !tstate_find(images, "name", image, NULL))
-		REFUSE(k, "base image '%s' is not imported: hosts that boot it do not attest", image);
+	if (!image) {
+		vmc_fail(&err, VMC_ESTATE, "import the new base image before the hosts are upgraded, or their attestation fails until it is");
+		say(k->warnings, &err);
+	} else if (!tstate_find(images, "id", image, NULL) && !tstate_find(images, "name", image, NULL)) {
+		vmc_fail(&err, VMC_ESTATE, "base image '%s' is not imported: hosts that boot it do not attest", image);
+		say(k->refusals, &err);
+	}
+}
+
+static void look_at_last(struct check *k)
+{
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	if (json_array_size(json_object_get(k->state, "authorities")) != 1)
+		return;
+	vmc_fail(&err, VMC_ESTATE, "it is the only authority: while it is upgraded no host attests and no key is released");
+	say(k->warnings, &err);
 }
 
 static int check_step(struct check *k, const char **target)
@@ -105,8 +108,8 @@ static int decide(struct check *k, const char *target)
 	json_array_append_new(k->order, json_pack("{s:s, s:s}", "element", "trusted hosts", "state", "to be upgraded"));
 	if (!target)
 		look_at_image(k, call_text_or_null(k->c, "image"));
-	else if (json_array_size(json_object_get(k->state, "authorities")) == 1)
-		WARN(k, "%s", message_say(N_("it is the only authority: while it is upgraded no host attests and no key is released")));
+	else
+		look_at_last(k);
 	allowed = !json_array_size(k->refusals);
 	if (!allowed && force) {
 		json_array_extend(k->warnings, k->refusals);

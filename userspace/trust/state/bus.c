@@ -325,7 +325,7 @@ int trust_bus_start(struct trust_bus **ret, struct trust_admin *a, struct vmc_er
 		r = start_thread(b);
 	if (r < 0) {
 		bus_free(b);
-		vmc_fail_errno(err, -r, "cannot be " TRUST_BUS_NAME " on the bus");
+		vmc_fail_errno(err, -r, "cannot be %s on the bus", TRUST_BUS_NAME);
 		vmc_hint(err, "is dbus running, is /usr/share/dbus-1/system.d/org.vmcrypt1.conf installed, and no other vmcrypt-attestd running?");
 		return err ? err->code : VMC_EIO;
 	}
