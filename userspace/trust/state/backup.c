@@ -16,7 +16,6 @@
 #include "../../lib/util.h"
 #include "sign.h"
 
-#define MAGIC		"vmcrypt-trust-backup-1\n"
 #define MAGIC_LEN	23
 #define SALT		24
 #define LOG2N_AT	MAGIC_LEN
@@ -31,7 +30,9 @@
 #define SIGN_TYPE	"vmcrypt-backup+jws"
 
 _Static_assert(TAG_AT + AEAD_TAG == BACKUP_HEADER, "the header's parts are the header");
-_Static_assert(sizeof(MAGIC) - 1 == MAGIC_LEN, "the magic's length");
+
+/* What a file begins with; no NUL closes it. */
+static const char magic[MAGIC_LEN] = "vmcrypt-trust-backup-1\n";
 
 /* ---- records -------------------------------------------------------------------------- */
 
@@ -52,7 +53,7 @@ void backup_body_free(struct backup_body *b)
 
 int backup_body_add(struct backup_body *b, const char *path, const void *data, size_t len, struct vmc_error *err)
 {
-	size_t n = strlen(path);
+	size_t n = strnlen(path, BACKUP_PATH_MAX + 1);
 	uint8_t *p;
 
 	if (n > BACKUP_PATH_MAX || b->files == BACKUP_FILES_MAX || len > BACKUP_FILE_MAX ||
@@ -161,7 +162,7 @@ int backup_body_verify(const struct backup_body *b, EVP_PKEY *key, struct vmc_er
 	struct backup_record r = { 0 };
 	uint8_t hash[SHA256_DIGEST_LENGTH];
 	size_t begin = last_record(b, &r), n = 0;
-	char *jws = strndup((const char *)r.data, r.len), *signed_hash = NULL;
+	char *jws = r.data ? strndup((const char *)r.data, r.len) : NULL, *signed_hash = NULL;
 	int rc;
 
 	if (!jws)
@@ -205,7 +206,7 @@ int backup_lock(const struct backup_body *b, const char *password, size_t n, uin
 
 	if (!f)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for a backup");
-	memcpy(f, MAGIC, MAGIC_LEN);
+	memcpy(f, magic, sizeof(magic));
 	f[LOG2N_AT] = BACKUP_SCRYPT_LOG2N;
 	rc = RAND_bytes(f + SALT_AT, SALT) == 1 ? 0 : vmc_fail(err, VMC_EINTERNAL, "no random numbers");
 	if (!rc)
@@ -224,7 +225,7 @@ int backup_lock(const struct backup_body *b, const char *password, size_t n, uin
 
 static int check_header(const uint8_t *file, size_t len, struct vmc_error *err)
 {
-	if (len > BACKUP_HEADER && len <= BACKUP_HEADER + BACKUP_FILE_MAX && !memcmp(file, MAGIC, MAGIC_LEN) &&
+	if (len > BACKUP_HEADER && len <= BACKUP_HEADER + BACKUP_FILE_MAX && !memcmp(file, magic, sizeof(magic)) &&
 	    file[LOG2N_AT] >= LOG2N_MIN && file[LOG2N_AT] <= LOG2N_MAX)
 		return 0;
 	vmc_fail(err, VMC_EINVAL, "this is not the backup of a Trust Authority");

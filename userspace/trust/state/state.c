@@ -235,7 +235,7 @@ int trust_state_open(struct trust_state **ret, const char *dir, struct vmc_error
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
-	strcpy(s->dir, dir);
+	snprintf(s->dir, sizeof(s->dir), "%s", dir);
 	pthread_mutex_init(&s->lock, NULL);
 	rc = fs_mkdirs(dir, 0700, err);
 	if (!rc)

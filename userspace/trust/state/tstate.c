@@ -87,8 +87,10 @@ static int check_name(struct walk *w, const json_t *v, const struct member *m)
 
 static bool is_port(const char *s)
 {
-	return strspn(s, "0123456789") == strlen(s) && strlen(s) >= 1 && strlen(s) <= 5 && atoi(s) >= 1 &&
-	       atoi(s) <= 65535;
+	size_t n = strlen(s);
+	long port = n >= 1 && n <= 5 && strspn(s, "0123456789") == n ? strtol(s, NULL, 10) : 0;
+
+	return port >= 1 && port <= 65535;
 }
 
 /* HOST:PORT, [ADDRESS]:PORT */
