@@ -10,13 +10,42 @@ here=$(dirname "$(readlink -f "$0")")
 dir=/srv/vms/guest
 memory=$((16 << 20))
 low=$((1 << 20))	# below it is what is no memory, and what the guest writes
+shared=/srv/shared	# the same on both hosts
+images=/var/lib/libvirt/images
+console=/var/log/libvirt/qemu/console
+kms=/srv/vms/kms
+pool=/srv/pool
+ears=/srv/vms/ears
+e2e=$LAB_TREE/selftests/e2e
+
+lun()
+{
+	grep -l -x "$1" /sys/block/vd*/serial | sed 's#/sys/block/\(.*\)/serial#/dev/\1#'
+}
+
+# libvirtd with our hook. How it works under systemd, confined, is seen in ../libvirt.
+start_libvirtd()
+{
+	cp "$LAB_BUILD/selftests/libvirt-guest" "$images/guest"
+	mkdir -p /etc/libvirt/hooks/qemu.d
+	sed "s#@BINDIR@#$LAB_BUILD/userspace#" "$LAB_TREE/packaging/libvirt/qemu.d/vmcrypt" > /etc/libvirt/hooks/qemu.d/vmcrypt
+	chmod +x /etc/libvirt/hooks/qemu.d/vmcrypt
+	printf 'stdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n' >> /etc/libvirt/qemu.conf
+	libvirtd --daemon
+	lab_await 60 virsh list > /dev/null 2>&1
+}
 
 case $1 in
-setup)	# ADDRESS: vmcryptd, which listens; prints the host's fingerprint
-	mkdir -p /etc/vmcrypt/conf.d "$dir"
-	printf '[migration]\nlisten = %s\n' "$2" > /etc/vmcrypt/conf.d/migration.conf
+setup)	# ADDRESS [libvirt]: vmcryptd, which listens; prints the host's fingerprint
+	mkdir -p /etc/vmcrypt/conf.d "$dir" "$ears" "$shared"
+	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none shared "$shared"
+	printf '[migration]\nlisten = %s\naddress = data-of-%s\n' "$2" "$LAB_NAME" > /etc/vmcrypt/conf.d/migration.conf
+	sysctl -q vm.unprivileged_userfaultfd=1	# as libvirt's package has it, for postcopy
 	lab_dbus
+	ulimit -c unlimited
+	echo "$ears/core.%p" > /proc/sys/kernel/core_pattern
 	setsid vmcryptd --foreground </dev/null > /srv/vms/vmcryptd.log 2>&1 &
+	[ "$3" != libvirt ] || start_libvirtd
 	lab_await 60 vmcrypt status > /dev/null 2>&1
 	vmcrypt host identity show --json | jq -r .sha256
 	;;
@@ -25,6 +54,7 @@ peer)	# NAME ADDRESS FINGERPRINT
 	;;
 guest)	# runs|waits: an unmodified QEMU whose guest counts at 0x500 for ever
 	rm -f "$dir"/*
+	truncate -s 8M "$dir/disk"
 	{
 		head -c 65520 /dev/zero
 		printf '\xff\x06\x00\x05\xeb\xfa'
@@ -34,12 +64,14 @@ guest)	# runs|waits: an unmodified QEMU whose guest counts at 0x500 for ever
 		/usr/bin/python3 -c 'import os, sys
 for i in range(int(sys.argv[1]) // 4096):
 	sys.stdout.buffer.write(b"what-only-the-guest-knows-%06d" % i + os.urandom(4064))' $memory > "$dir/memory"
+		head -c 6M /dev/urandom | dd of="$dir/disk" bs=1M conv=notrunc status=none
 		set -- -object "memory-backend-file,id=m,size=$memory,share=on,mem-path=$dir/memory"
 	else
 		set -- -object "memory-backend-ram,id=m,size=$memory" -incoming defer -S
 	fi
 	setsid qemu-system-x86_64 -nodefaults -no-user-config -display none -accel tcg -name guest \
 		-m 16 -machine pc,memory-backend=m -bios "$dir/bios" "$@" \
+		-drive "if=none,id=disk0,format=raw,file=$dir/disk,file.locking=off" -device virtio-blk-pci,drive=disk0 \
 		-qmp "unix:$dir/qmp,server=on,wait=off" -qmp "unix:$dir/own,server=on,wait=off" \
 		</dev/null > "$dir/log" 2>&1 &
 	lab_await 60 "$here/qmp.py" "$dir/own" query-status > /dev/null 2>&1
@@ -48,6 +80,29 @@ sum)	# of the guest's memory
 	"$here/qmp.py" "$dir/own" pmemsave \
 		"{\"val\": $low, \"size\": $((memory - low)), \"filename\": \"$dir/saved\"}" > /dev/null
 	sha256sum < "$dir/saved"
+	;;
+disk-sum)
+	sha256sum < "$dir/disk"
+	;;
+wire)	# HOST MODE|fair: what goes to HOST's data port meets a wire.py, or does not
+	if [ "$3" = fair ]; then
+		kill "$(cat /srv/vms/wire.pid)"
+		sed -i "s/^.* data-of-$2$/$(getent hosts "$2" | sed 's/ .*//') data-of-$2/" /etc/hosts
+		exit 0
+	fi
+	setsid "$here/wire.py" "$3" "$(getent hosts "$2" | sed 's/ .*//')" </dev/null > /srv/vms/wire.log 2>&1 &
+	echo $! > /srv/vms/wire.pid
+	lab_await 30 grep -q wire /srv/vms/wire.log
+	sed -i "s/^.* data-of-$2$/127.0.0.9 data-of-$2/" /etc/hosts
+	;;
+wired)	# what the wire did
+	cat /srv/vms/wire.log
+	;;
+having)	# what vmcryptd and the kernel have of something, once the last migration is over
+	lab_await 30 sh -c '! ls -A /run/vmcrypt/migrate | grep -q .'
+	lab_await 30 sh -c '! grep -q -s vmcrypt/ /proc/[0-9]*/comm'
+	pid=$(pidof vmcryptd)
+	echo "files $(find "/proc/$pid/fd" -mindepth 1 | wc -l) threads $(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l) users $(cat /sys/module/vmcrypt/refcnt)"
 	;;
 status)
 	"$here/qmp.py" "$dir/own" query-status | jq -r .status
@@ -66,6 +121,126 @@ no-module)	# this host cannot encrypt. What asks for the family would load the m
 	echo 'blacklist vmcrypt' > /etc/modprobe.d/vmcrypt-test.conf
 	rmmod vmcrypt
 	[ -e /sys/module/vmcrypt ] || echo gone
+	;;
+domain)	# NAME UUID DISK: one of libvirt, whose guest goes round its memory and its disk
+	type=block attribute=dev
+	[ -b "$4" ] || [ "${4#/dev/}" != "$4" ] || type='file' attribute='file'
+	cat > /srv/vms/domain.xml <<-XML
+	<domain type='qemu'><name>$2</name><uuid>$3</uuid>
+	<memory unit='MiB'>64</memory><vcpu>1</vcpu><features><acpi/></features>
+	<os><type arch='x86_64' machine='pc'>hvm</type>
+	<kernel>$images/guest</kernel><cmdline>stays diary=begun</cmdline></os>
+	<devices>
+	<disk type='$type' device='disk'><driver name='qemu' type='raw' cache='none'/>
+	<source $attribute='$4'/><target dev='hda' bus='ide'/></disk>
+	<serial type='file'><source path='$console-$2'/></serial>
+	</devices></domain>
+	XML
+	virsh define /srv/vms/domain.xml
+	;;
+rounds)	# NAME: wait until the guest went round its memory and disk, all of it on this host; fails if anything is not as it was
+	lab_await 40 sh -c "[ \"\$(grep -c 'the disk is as it was' $console-$2 2>/dev/null)\" -ge 2 ]" 2>/dev/null
+	if grep -e differs -e cannot "$console-$2"; then exit 1; fi
+	grep -m 1 'memory is whole' "$console-$2"
+	;;
+kms)	# NAME: the key server, on this host, which is called NAME
+	"$LAB_TREE/tools/lab" pykmip start "$kms" --listen 0.0.0.0 --san "DNS:$2"
+	cp "$kms/ca.pem" "$shared/ca.pem"
+	;;
+asks)	# NAME: this host asks for a certificate for the key server there
+	vmcrypt provider add kmip kms --server "$2:5696" --default
+	vmcrypt provider trust kms pin --ca "$shared/ca.pem"
+	vmcrypt provider trust kms csr > "$shared/$LAB_NAME.csr"
+	;;
+signs)	# HOST: the key server does
+	"$LAB_TREE/tools/lab" pykmip sign "$kms" "$shared/$2.csr" "$shared/$2.pem"
+	ls "$shared/$2.pem"
+	;;
+trusted)
+	vmcrypt provider trust kms upload "$shared/$LAB_NAME.pem"
+	vmcrypt provider test kms
+	;;
+vm)	# NAME UUID: an encrypted VM with a disk, where both hosts see it
+	mkdir -p "$pool"
+	vmcrypt vm create "$2" --dir "$pool" --uuid "$3" --home-size 16M
+	vmcrypt disk create "$2" root --size 32M
+	dd if="$pool/$2.home" "of=$(lun one)" bs=1M oflag=direct status=none
+	dd if="$pool/$2-root.img" "of=$(lun two)" bs=1M oflag=direct status=none
+	"$0" luns "$2"
+	;;
+luns)	# NAME: its volumes are disks that both hosts see
+	mkdir -p "$pool"
+	ln -sf "$(lun one)" "$pool/$2.home"
+	ln -sf "$(lun two)" "$pool/$2-root.img"
+	;;
+off)	# NAME: it is, once the hook is done
+	lab_await 40 sh -c "vmcrypt --json vm show $2 | grep -q '\"power\": *\"off\"'"
+	! dmsetup ls | grep '^vmcrypt-'
+	echo bare
+	;;
+plain)	# NAME UUID random|empty: a domain with a disk of its own, with that on it
+	truncate -s 16M "$images/$2.img"
+	if [ "$4" = random ]; then
+		head -c 8M /dev/urandom | dd of="$images/$2.img" bs=1M seek=4 conv=notrunc status=none
+		"$0" domain "$2" "$3" "$images/$2.img"
+	fi
+	;;
+disk)	# NAME: what is on it, but for where the guest counts
+	tail -c +1048577 "$images/$2.img" | sha256sum
+	;;
+planted)	# IMAGE...: a DEK in a message
+	"$e2e/dek.py" "$shared/kmip.db" "${@:2}" | sed -n '1s/.* //p' |
+		/usr/bin/python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))' > "$ears/planted"
+	status=0
+	"$0" search dek "${@:2}" -- "$ears" || status=$?
+	rm "$ears/planted"
+	exit $status
+	;;
+search-by)	# what the search needs of the key server, for both hosts
+	cp "$kms/kmip.db" "$shared/kmip.db"
+	;;
+dies)
+	pkill -ABRT -x vmcryptd
+	lab_await 30 sh -c '! pgrep -x vmcryptd > /dev/null'
+	ls "$ears"/core.* || echo no core
+	setsid vmcryptd --foreground </dev/null >> /srv/vms/vmcryptd.log 2>&1 &
+	lab_await 60 vmcrypt status > /dev/null 2>&1
+	;;
+bare)	# nothing of an encrypted VM is here: no mapping, no home volume, no key in the kernel
+	! dmsetup ls | grep '^vmcrypt-'
+	! grep /run/vmcrypt/home/ /proc/mounts
+	[ "$(vmcrypt --json vm list)" = '[]' ]
+	grep -q 'vmcrypt:' /proc/keys || echo bare
+	;;
+listens)	# to all that processes tell the kernel, and all that goes over the wire
+	modprobe nlmon
+	ip link add nlmon0 type nlmon
+	ip link set nlmon0 up
+	tcpdump -i nlmon0 -s 0 -U -w "$ears/netlink.pcap" </dev/null > "$ears/netlink.log" 2>&1 &
+	tcpdump -i eth0 -s 0 -U -w "$ears/wire.pcap" port 5698 or port 5699 </dev/null > "$ears/wire.log" 2>&1 &
+	lab_await 30 grep -q 'listening on' "$ears/netlink.log"
+	lab_await 30 grep -q 'listening on' "$ears/wire.log"
+	;;
+listened)
+	pkill -INT -x tcpdump
+	lab_await 30 sh -c '! pgrep -x tcpdump > /dev/null'
+	ip link del nlmon0
+	stat -c '%n %s' "$ears"/*.pcap
+	;;
+search)	# WHAT IMAGE... -- WHERE...: the DEKs of volumes (dek) and their KEKs (all), by $shared/kmip.db
+	what=$2
+	shift 2
+	while [ "$1" != -- ]; do
+		images_of+=("$1")
+		shift
+	done
+	shift
+	"$e2e/dek.py" "$shared/kmip.db" "${images_of[@]}" | { [ "$what" = all ] && cat || grep '^dek:'; } |
+		"$e2e/secretscan.py" "$@"
+	;;
+words)	# PROCESS: is what the guest knows in its memory?
+	printf 'words %s\n' "$(printf what-only-the-guest-knows | od -An -tx1 | tr -d ' \n')" |
+		"$e2e/secretscan.py" --pid "$(pidof "$2")"
 	;;
 slow)	# what leaves this host: 4 Mbit/s
 	tc qdisc add dev eth0 root tbf rate 4mbit burst 32kbit latency 400ms
