@@ -35,45 +35,12 @@ static const uint8_t vm1[16] = { 0x22, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47,
 				 0x88, 0x89, 0xaa, 0xbb, 0xcc, 0xdd, 0xee,
 				 0xff, 0x01 };
 
-static uint32_t info(int attr)
-{
-	nlt_do(&nl, nlt_msg(&nl, VMCRYPT_CMD_INFO_GET, 0), &a);
-	if (a.err || !a.attrs[attr])
-		tap_bail("info-get: %d %s", a.err, a.text);
-	return nla_get_u32(a.attrs[attr]);
-}
-
-/* Wait until the last channel is taken apart. */
-static bool all_closed(void)
-{
-	struct timespec tick = { .tv_nsec = 10000000 };
-	int i;
-
-	for (i = 0; i < NLT_DEADLINE / 10; i++) {
-		if (!info(VMCRYPT_A_INFO_CHANNELS))
-			return true;
-		nanosleep(&tick, NULL);
-	}
-	return false;
-}
-
 /* Is there a text, and this errno? */
 static bool refused(int ret, int err)
 {
 	if (ret == -err && a.text[0])
 		return true;
 	tap_note("%d, not %d: %s", ret, -err, a.text);
-	return false;
-}
-
-static bool ended(const struct world *w, int end, int reason)
-{
-	int got = channel_end(w, end);
-
-	if (got == reason)
-		return true;
-	tap_note("%s ended with reason %d, not %d",
-		 end == SRC ? "source" : "destination", got, reason);
 	return false;
 }
 
@@ -170,15 +137,6 @@ static void pump(struct world *w)
 	world_close(w);
 	tap_ok(w->relay[SRC].records > 16 && !w->relay[SRC].leaked &&
 	       !w->relay[DST].leaked, "pump: nothing in clear on the wire");
-}
-
-static void write_param(const char *file, const char *value)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		tap_bail("%s: %s", file, strerror(errno));
-	close(fd);
 }
 
 static void key_update(struct world *w)

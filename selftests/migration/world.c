@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -24,6 +25,28 @@ struct nlt nl, events;
 struct nlt_answer a;
 
 /* Requests */
+
+uint32_t info(int attr)
+{
+	nlt_do(&nl, nlt_msg(&nl, VMCRYPT_CMD_INFO_GET, 0), &a);
+	if (a.err || !a.attrs[attr])
+		tap_bail("info-get: %d %s", a.err, a.text);
+	return nla_get_u32(a.attrs[attr]);
+}
+
+/* Wait until the last channel is taken apart. */
+bool all_closed(void)
+{
+	struct timespec tick = { .tv_nsec = 10000000 };
+	int i;
+
+	for (i = 0; i < NLT_DEADLINE / 10; i++) {
+		if (!info(VMCRYPT_A_INFO_CHANNELS))
+			return true;
+		nanosleep(&tick, NULL);
+	}
+	return false;
+}
 
 int migration_new(const struct nlt *from, const uint8_t *vm, int role,
 		  int policy, uint32_t *id, uint8_t *public)
@@ -135,7 +158,10 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 	ssize_t n;
 
 	for (; len; bytes += n, len -= n) {
-		n = write(fd, bytes, len);
+		/* a socket with a deadline is not taken up again by itself */
+		do
+			n = write(fd, bytes, len);
+		while (n < 0 && errno == EINTR);
 		if (n <= 0)
 			return false;
 	}
@@ -146,12 +172,16 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 static ssize_t read_some(int fd, uint8_t *bytes, size_t len)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	ssize_t n;
 
-	if (poll(&pfd, 1, NLT_DEADLINE) == 0) {
-		errno = ETIMEDOUT;
-		return -1;
-	}
-	return read(fd, bytes, len);
+	do {
+		if (poll(&pfd, 1, NLT_DEADLINE) == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		n = read(fd, bytes, len);
+	} while (n < 0 && errno == EINTR);
+	return n;
 }
 
 /* Write a stream. */
@@ -170,11 +200,10 @@ bool put(int fd, size_t len, uint8_t seed)
 	return true;
 }
 
-/* Read a stream: how many bytes were right, until the end, a fault or @len. */
-size_t get(int fd, size_t len, uint8_t seed, int *err)
+/* Read a stream from @at on: up to where it was right; the end, a fault or @len. */
+size_t get_from(int fd, size_t at, size_t len, uint8_t seed, int *err)
 {
 	static __thread uint8_t chunk[CHUNK];
-	size_t at = 0;
 	ssize_t n, i;
 
 	*err = 0;
@@ -190,6 +219,11 @@ size_t get(int fd, size_t len, uint8_t seed, int *err)
 		at += n;
 	}
 	return at;
+}
+
+size_t get(int fd, size_t len, uint8_t seed, int *err)
+{
+	return get_from(fd, 0, len, seed, err);
 }
 
 struct put_args {
@@ -421,4 +455,24 @@ int channel_end(const struct world *w, int end)
 		kept_reason = reason;
 	}
 	return -1;
+}
+
+bool ended(const struct world *w, int end, int reason)
+{
+	int got = channel_end(w, end);
+
+	if (got == reason)
+		return true;
+	tap_note("%s ended with reason %d, not %d",
+		 end == SRC ? "source" : "destination", got, reason);
+	return false;
+}
+
+void write_param(const char *file, const char *value)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		tap_bail("%s: %s", file, strerror(errno));
+	close(fd);
 }

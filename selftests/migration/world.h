@@ -47,6 +47,10 @@ struct world {
 extern struct nlt nl, events;
 extern struct nlt_answer a;
 
+uint32_t info(int attr);
+bool all_closed(void);
+void write_param(const char *file, const char *value);
+
 int migration_new(const struct nlt *from, const uint8_t *vm, int role,
 		  int policy, uint32_t *id, uint8_t *public);
 int migration_agree(const struct nlt *from, uint32_t id, const uint8_t *peer,
@@ -60,10 +64,12 @@ void world_end(struct world *w);
 void world_open(struct world *w, enum relay_mode mode, bool direct);
 void world_close(struct world *w);
 int channel_end(const struct world *w, int end);
+bool ended(const struct world *w, int end, int reason);
 
 bool pour(int from, int to, size_t len, uint8_t seed);
 bool put(int fd, size_t len, uint8_t seed);
 size_t get(int fd, size_t len, uint8_t seed, int *err);
+size_t get_from(int fd, size_t at, size_t len, uint8_t seed, int *err);
 void tcp_pair(int fd[2]);
 
 #endif /* WORLD_H */
