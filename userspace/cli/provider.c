@@ -203,7 +203,7 @@ static int show_test(struct cli *c, json_t *report)
 	if (json_is_object(client)) {
 		puts(_("Certificate of this host:"));
 		r = r ? r : render_object(stdout, client, 2);
-	} else {
+	} else if (!kind || strcmp(kind, "trusted")) {	/* those know this host by its TPM */
 		out_say(c, "This host has no certificate yet. Next: vmcrypt provider trust %s csr > %s.csr",
 			c->operands[0], c->operands[0]);
 	}
