@@ -124,7 +124,7 @@ static void alter(json_t *s, const char *set)
 	if (last)
 		*last++ = '\0';
 	for (word = last ? strtok_r(path, ".", &save) : NULL; word; word = strtok_r(NULL, ".", &save))
-		at = json_is_array(at) ? json_array_get(at, atoi(word)) : json_object_get(at, word);
+		at = json_is_array(at) ? json_array_get(at, strtoul(word, NULL, 10)) : json_object_get(at, word);
 	word = last ? last : path;
 	assert_non_null(at);
 	if (json_is_array(at) && !strcmp(word, "+"))
