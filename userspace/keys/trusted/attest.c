@@ -145,7 +145,7 @@ static int fill_token(struct agent_token *t, const json_t *answer, const json_t 
 	json_int_t lifetime = json_integer_value(json_object_get(claims, "exp")) -
 			      json_integer_value(json_object_get(claims, "iat"));
 	json_int_t next = json_integer_value(json_object_get(answer, "next"));
-	json_int_t lease = json_integer_value(json_object_get(answer, "lease"));
+	json_int_t lease = json_integer_value(json_object_get(json_object_get(claims, "vmcrypt"), "lease"));
 	const char *jti = json_string_value(json_object_get(claims, "jti"));
 
 	if (!jti || strlen(jti) >= sizeof(t->id) || lifetime <= MARGIN_MS / 1000 || lifetime > LIFETIME_MAX ||

@@ -100,7 +100,8 @@ static json_t *token(void)
 	json_t *o;
 
 	snprintf(jti, sizeof(jti), "t%u", ++the->jti);
-	o = json_pack("{s:I, s:I, s:s}", "iat", (json_int_t)now, "exp", (json_int_t)now + the->lifetime, "jti", jti);
+	o = json_pack("{s:I, s:I, s:s, s:{s:i}}", "iat", (json_int_t)now, "exp", (json_int_t)now + the->lifetime, "jti", jti,
+		      "vmcrypt", "lease", the->lease);
 	claims = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	text = malloc(b64url_len(strlen(claims)));
@@ -134,8 +135,8 @@ static int attested(const json_t *body, json_t **answer, struct refusal *why)
 	free(spki);
 	the->attested++;
 	the->no_tokens = false;
-	*answer = json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:{s:s, s:s}}", "token", token(), "report", "r", "boot_receipt",
-			    "booted", "attested_until", 5, "next", the->next, "lease", the->lease, "image", "id", "i1", "name", "debian 12");
+	*answer = json_pack("{s:o, s:s, s:s, s:i, s:i, s:{s:s, s:s}}", "token", token(), "report", "r", "boot_receipt",
+			    "booted", "attested_until", 5, "next", the->next, "image", "id", "i1", "name", "debian 12");
 	return 0;
 }
 
