@@ -154,7 +154,8 @@ int bus_connect(struct cli *c)
 	}
 	/* a person may be asked for a password; what is not a terminal has nobody to ask */
 	sd_bus_set_allow_interactive_authorization(c->bus, !c->json);
-	say_language(c);
+	if (!c->foreign)
+		say_language(c);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct cli {
 	bool json;
 	bool progress_json;
 	bool bytes;			/* progress of this verb counts bytes */
+	bool foreign;			/* the verb is not for vmcryptd, which is not to be woken */
 	bool no_object;			/* the last D-Bus error: the object is not there */
 	uint64_t deadline;		/* of all calls, as vmc_now_ms() counts; 0: none */
 	int exit_status;		/* when the verb returns 0 */

@@ -130,6 +130,21 @@ enum opt_type {
 	X(QMP, "qmp", TYPE_PATH, "FILE", "QMP socket of the VM's QEMU on this host, instead of libvirt") \
 	X(TO_QMP, "to-qmp", TYPE_PATH, "FILE", \
 	  "QMP socket, on the other host, of the QEMU that waits there") \
+	X(PUBLIC_ADDRESS, "public-address", TYPE_TEXT, "HOST", \
+	  "where hosts and other authorities find this one (default: its host name)") \
+	X(ROLE, "role", TYPE_CHOICE, "host|auditor|trust-admin", \
+	  "what who shows the certificate may do") \
+	X(CERT, "cert", TYPE_PATH, "FILE", "the certificate (PEM)") \
+	X(NAME, "name", TYPE_TEXT, "NAME", "call it so, instead of as the file says") \
+	X(PCRS, "pcrs", TYPE_TEXT, "N,N...", "PCRs whose events must be those of a base image, 0 to 23") \
+	X(SECURE_BOOT, "secure-boot", TYPE_CHOICE, "yes|no", "refuse hosts that did not boot with Secure Boot, or not") \
+	X(TOKEN_LIFETIME, "token-lifetime", TYPE_COUNT, "SECONDS", "how long an attestation counts: 300 to 600") \
+	X(LEASE, "lease", TYPE_TEXT, "SECONDS", \
+	  "hosts drop keys so long after their attestation lapsed, 604800 at most; 0: they keep them until a reboot") \
+	X(REQUIRE_EK, "require-ek-certificate", TYPE_CHOICE, "yes|no", \
+	  "believe TPMs only by their maker's certificate, or also those of 'ek add'") \
+	X(IMAGE, "image", TYPE_TEXT, "IMAGE", "the base image that the hosts will boot") \
+	X(TO_VERSION, "to-version", TYPE_TEXT, "VERSION", "the version that comes (default: that of this program)") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \
 	X(JSON, "json", TYPE_FLAG, "", \
 	  "print the result, or the error, as one JSON value on standard output") \

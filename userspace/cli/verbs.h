@@ -81,6 +81,55 @@ int verb_trust_upload(struct cli *c);
 int verb_trust_import(struct cli *c);
 int verb_trust_show(struct cli *c);
 int verb_trust_pin(struct cli *c);
+/* trust_cluster.c */
+int verb_trust_init(struct cli *c);
+int verb_trust_join(struct cli *c);
+int verb_trust_status(struct cli *c);
+int verb_trust_health(struct cli *c);
+int verb_trust_remediate(struct cli *c);
+int verb_trust_services_info(struct cli *c);
+int verb_trust_upgrade_authority(struct cli *c);
+int verb_trust_upgrade_hosts(struct cli *c);
+int verb_trust_metrics(struct cli *c);
+/* trust_lists.c */
+int verb_trust_authority_show(struct cli *c);
+int verb_trust_authority_add(struct cli *c);
+int verb_trust_authority_list(struct cli *c);
+int verb_trust_authority_remove(struct cli *c);
+int verb_trust_ca_add(struct cli *c);
+int verb_trust_ca_list(struct cli *c);
+int verb_trust_ca_show(struct cli *c);
+int verb_trust_ca_remove(struct cli *c);
+int verb_trust_ek_add(struct cli *c);
+int verb_trust_ek_list(struct cli *c);
+int verb_trust_ek_remove(struct cli *c);
+int verb_trust_image_import(struct cli *c);
+int verb_trust_image_list(struct cli *c);
+int verb_trust_image_show(struct cli *c);
+int verb_trust_image_remove(struct cli *c);
+int verb_trust_principal_add(struct cli *c);
+int verb_trust_principal_list(struct cli *c);
+int verb_trust_principal_remove(struct cli *c);
+int verb_trust_policy_show(struct cli *c);
+int verb_trust_policy_set(struct cli *c);
+/* trust_provider.c */
+int verb_trust_provider_add(struct cli *c);
+int verb_trust_provider_list(struct cli *c);
+int verb_trust_provider_remove(struct cli *c);
+int verb_trust_provider_csr(struct cli *c);
+int verb_trust_provider_self_signed(struct cli *c);
+int verb_trust_provider_upload(struct cli *c);
+int verb_trust_provider_import(struct cli *c);
+int verb_trust_provider_show(struct cli *c);
+int verb_trust_provider_pin(struct cli *c);
+/* trust_backup.c */
+int verb_trust_backup(struct cli *c);
+int verb_trust_restore(struct cli *c);
+/* trust_service.c */
+int verb_trust_service_start(struct cli *c);
+int verb_trust_service_stop(struct cli *c);
+int verb_trust_service_restart(struct cli *c);
+int verb_trust_service_status(struct cli *c);
 /* vm.c */
 int verb_vm_create(struct cli *c);
 int verb_vm_register(struct cli *c);

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* "vmcrypt trust key-provider ...": the key servers of a Trust Authority, and what they know it by. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/i18n.h"
+#include "../lib/util.h"
+#include "out.h"
+#include "pem.h"
+#include "trust_call.h"
+#include "verbs.h"
+
+int verb_trust_provider_add(struct cli *c)
+{
+	json_t *servers = json_array(), *params;
+	int r;
+
+	for (size_t i = 0; i < c->args.n_list; i++) {
+		char where[300];
+		const char *s = c->args.list[i], *colon = strrchr(s, ':');
+		bool port = colon && colon > s && (*s != '[' || colon[-1] == ']') && (*s == '[' || strchr(s, ':') == colon);
+
+		snprintf(where, sizeof(where), port ? "%s" : "%s:5696", s);
+		json_array_append_new(servers, json_string(where));
+	}
+	params = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:b}", "name", c->operands[0], "kind", "kmip", "servers", servers,
+			   "username", cli_value(c, OPT_USERNAME), "tls_min", cli_value(c, OPT_TLS_MIN), "default",
+			   (int)args_has(&c->args, OPT_DEFAULT));
+	r = trust_ask(c, "key-provider-add", params, NULL);
+	if (r)
+		return r;
+	out_say(c, "key provider '%s' added", c->operands[0]);
+	out_say(c, "Next: vmcrypt trust key-provider trust %s csr, and pin; on every authority its own csr", c->operands[0]);
+	out_done(c, "name", c->operands[0]);
+	return 0;
+}
+
+int verb_trust_provider_list(struct cli *c)
+{
+	static const struct column cols[] = {
+		{ N_("NAME"), "name" }, { N_("KIND"), "kind" }, { N_("SERVERS"), "servers" }, { N_("DEFAULT"), "default" },
+		{ N_("STATE"), "state" },
+	};
+
+	return trust_table(c, "key-provider-list", "key_providers", cols, ARRAY_SIZE(cols),
+			   "no key provider; 'vmcrypt trust key-provider add kmip NAME --server HOST' adds one");
+}
+
+int verb_trust_provider_remove(struct cli *c)
+{
+	return trust_do(c, "key-provider-remove", json_pack("{s:s}", "name", c->operands[0]), c->operands[0],
+			N_("the key provider is forgotten here; tell the others: vmcrypt trust remediate"));
+}
+
+/* ---- trust ---------------------------------------------------------------------------- */
+
+/* @args is consumed, and may be NULL. */
+static int trust(struct cli *c, const char *verb, json_t *args, const struct trust_fds *fds, json_t **out)
+{
+	return trust_ask_with(c, "key-provider-trust",
+			      json_pack("{s:s, s:s, s:o*}", "name", c->operands[0], "verb", verb, "args", args), fds, out);
+}
+
+static int make_pem(struct cli *c, const char *verb)
+{
+	const struct trust_fds none = TRUST_NO_FDS;
+	json_t *o = NULL;
+	int r = trust(c, verb, NULL, &none, &o);
+
+	if (r)
+		return r;
+	if (c->json)
+		out_json(o);
+	else
+		fputs(json_string_value(json_object_get(o, "pem")) ?: "", stdout);
+	json_decref(o);
+	return 0;
+}
+
+int verb_trust_provider_csr(struct cli *c)
+{
+	return make_pem(c, "csr");
+}
+
+int verb_trust_provider_self_signed(struct cli *c)
+{
+	return make_pem(c, "self-signed");
+}
+
+static int installed(struct cli *c)
+{
+	out_say(c, "certificate of this authority for key provider '%s' installed", c->operands[0]);
+	out_say(c, "Next: vmcrypt trust health");
+	out_done(c, "name", c->operands[0]);
+	return 0;
+}
+
+int verb_trust_provider_upload(struct cli *c)
+{
+	VMC_CLEANUP(free_string) char *pem = NULL;
+	const struct trust_fds none = TRUST_NO_FDS;
+	int r = pem_read(c->operands[1], "CERTIFICATE", &pem, &c->err);
+
+	if (!r)
+		r = trust(c, "upload", json_pack("{s:s}", "pem", pem), &none, NULL);
+	return r ? r : installed(c);
+}
+
+/* The private key goes as an open file: the service reads it, the bus never carries it. */
+int verb_trust_provider_import(struct cli *c)
+{
+	VMC_CLEANUP(free_string) char *pem = NULL;
+	struct trust_fds fds = TRUST_NO_FDS;
+	int r = pem_read(c->operands[1], "CERTIFICATE", &pem, &c->err);
+
+	if (!r)
+		r = pem_open(c->operands[2], &fds.key, &c->err);
+	if (r)
+		return r;
+	r = trust(c, "import", json_pack("{s:s}", "pem", pem), &fds, NULL);
+	close(fds.key);
+	return r ? r : installed(c);
+}
+
+int verb_trust_provider_show(struct cli *c)
+{
+	static const struct column cols[] = {
+		{ N_("HOST"), "host" }, { N_("PORT"), "port" }, { N_("VERDICT"), "verdict|error" },
+	};
+	static const struct column chain[] = {
+		{ N_("SUBJECT"), "subject" }, { N_("DAYS LEFT"), "days_left" }, { N_("FINGERPRINT"), "sha256" },
+	};
+	const struct trust_fds none = TRUST_NO_FDS;
+	json_t *o = NULL, *server;
+	size_t i;
+	int r = trust(c, "show", NULL, &none, &o);
+
+	if (r)
+		return r;
+	if (c->json)
+		out_json(o);
+	else
+		r = render_list(stdout, json_object_get(o, "servers"), cols, ARRAY_SIZE(cols), NULL);
+	json_array_foreach(json_object_get(o, "servers"), i, server)
+		if (!r && !c->json && json_array_size(json_object_get(server, "chain")))
+			r = render_list(stdout, json_object_get(server, "chain"), chain, ARRAY_SIZE(chain), NULL);
+	json_decref(o);
+	return r;
+}
+
+int verb_trust_provider_pin(struct cli *c)
+{
+	const char *ca = cli_value(c, OPT_CA), *fingerprint = cli_value(c, OPT_FINGERPRINT);
+	VMC_CLEANUP(free_string) char *pem = NULL;
+	const struct trust_fds none = TRUST_NO_FDS;
+	int r = 0;
+
+	if (!ca == !fingerprint)
+		return vmc_fail(&c->err, VMC_EINVAL, "pin takes either --fingerprint or --ca");
+	if (ca)
+		r = pem_read(ca, "CERTIFICATE", &pem, &c->err);
+	if (!r)
+		r = trust(c, "pin", ca ? json_pack("{s:s}", "ca_pem", pem) : json_pack("{s:s}", "fingerprint", fingerprint),
+			  &none, NULL);
+	if (r)
+		return r;
+	out_say(c, "servers of key provider '%s' are trusted by it; tell the others: vmcrypt trust remediate", c->operands[0]);
+	out_done(c, "name", c->operands[0]);
+	return 0;
+}
