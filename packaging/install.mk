@@ -58,7 +58,7 @@ install-packaging:
 		install -D -m 0644 $(PACKAGING_DIR)libvirt/systemd/vmcrypt.conf \
 			$(DESTDIR)$(SYSTEMD_UNIT_DIR)/$$unit.d/vmcrypt.conf || exit; done
 	install -D -m 0644 $(PACKAGING_DIR)completion/vmcrypt.bash $(DESTDIR)$(COMPLETION_DIR)/vmcrypt
-	for page in vmcrypt.1 vmcryptd.8 vmcrypt-attestd.8 vmcrypt-kmxd.8 vmcrypt.conf.5; do \
+	for page in vmcrypt.1 vmcrypt-trust.1 vmcryptd.8 vmcrypt-attestd.8 vmcrypt-kmxd.8 vmcrypt.conf.5; do \
 		install -D -m 0644 $(PACKAGING_DIR)../Documentation/man/$$page \
 			$(DESTDIR)$(MAN_DIR)/man$${page##*.}/$$page || exit; done
 
@@ -85,5 +85,6 @@ uninstall-packaging:
 		$(addprefix $(CATALOG_DIR)/,$(notdir $(wildcard $(PACKAGING_DIR)journal/*.catalog))) \
 		$(patsubst $(PACKAGING_DIR)../po/%.po,$(LOCALE_DIR)/%/LC_MESSAGES/vmcrypt.mo,$(wildcard $(PACKAGING_DIR)../po/*.po)) \
 		$(COMPLETION_DIR)/vmcrypt \
-		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man8/vmcryptd.8 $(MAN_DIR)/man8/vmcrypt-attestd.8 \
+		$(MAN_DIR)/man1/vmcrypt.1 $(MAN_DIR)/man1/vmcrypt-trust.1 $(MAN_DIR)/man8/vmcryptd.8 \
+		$(MAN_DIR)/man8/vmcrypt-attestd.8 \
 		$(MAN_DIR)/man8/vmcrypt-kmxd.8 $(MAN_DIR)/man5/vmcrypt.conf.5)

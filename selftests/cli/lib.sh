@@ -63,6 +63,14 @@ start_mock()
 	mock_pid=$last_pid
 }
 
+# start_authority [sick]: vmcrypt-attestd and systemd instead; ended by stop_mock, too
+start_authority()
+{
+	: > calls
+	ready authority "$build/cli/mock_trust" "$VMCRYPT_BUS" "$work/calls" "$@"
+	mock_pid=$last_pid
+}
+
 stop_mock()
 {
 	kill "$mock_pid" 2> /dev/null

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The client against a stand-in for the daemon on a private bus. Prints TAP.
 #
-#	run.sh [BUILD]	where vmcrypt and cli/mock_service are; built at need
+#	run.sh [BUILD]	where vmcrypt and cli/mock_* are; built at need
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 if [ $# -eq 0 ]; then
-	make -s -C "$top/userspace" ../build/userspace/vmcrypt ../build/userspace/cli/mock_service >&2 || exit 1
+	make -s -C "$top/userspace" ../build/userspace/vmcrypt ../build/userspace/cli/mock_service \
+		../build/userspace/cli/mock_trust >&2 || exit 1
 fi
 build=$(cd "${1:-$top/build/userspace}" && pwd) || exit 1
 cli=$build/vmcrypt

@@ -66,6 +66,16 @@ with "$build/locale" "$work/nowhere" vm frobnicate
 expect "german: without the catalog, English" 1 '' "vmcrypt: unknown verb*Hint: *"
 stop_mock
 
+start_authority sick
+german trust health
+expect "german: trust health" 9 '*ELEMENT*NAME*GESUND*nein*The AttestationServiceStatus is not healthy*Hinweis: *' ''
+if tail -n 1 calls | grep -q '{locale de_DE.UTF-8 '; then
+	ok "german: the authority is told with the call"
+else
+	not_ok "german: the authority is told with the call" "$(cat calls)"
+fi
+stop_mock
+
 # sentences that operators know and look for: translated ENGLISH GERMAN
 translated()
 {

@@ -3,7 +3,8 @@
 # One truth: the D-Bus contract, help, man page and completion agree.
 # The last of the tests: it looks at the calls of the others, too.
 
-man=$top/Documentation/man/vmcrypt.1
+man=$work/man
+cat "$top"/Documentation/man/vmcrypt.1 "$top"/Documentation/man/vmcrypt-trust.1 > "$man"
 
 # Patterns of all verbs, from the help: what stands in front of two blanks.
 "$cli" help | sed -n '/^Options/q; s/^  \([a-z].*\)$/\1/p' | sed 's/   *.*//' > verbs
@@ -15,7 +16,7 @@ while read -r pattern; do
 	want=$(printf '%s\n' "$pattern" | sed 's/[][]//g; s/\.\.\.//g')
 	grep -q "^$want\( \|$\)" in-man || printf '%s\n' "$pattern"
 done < verbs > missing
-if [ -s missing ]; then not_ok "each verb is in vmcrypt(1)" "$(cat missing)"; else ok "each verb is in vmcrypt(1)"; fi
+if [ -s missing ]; then not_ok "each verb is in vmcrypt(1) or vmcrypt-trust(1)" "$(cat missing)"; else ok "each verb is in vmcrypt(1) or vmcrypt-trust(1)"; fi
 
 # help_of VERB...: the options in the help of one verb
 help_of()
@@ -25,6 +26,7 @@ help_of()
 
 : > missing
 : > uncompleted
+: > with-options
 while read -r pattern; do
 	read -r -a words <<< "$(printf '%s\n' "$pattern" | sed 's/\[.*//')"
 	for ((i = 0; i < ${#words[@]}; i++)); do
@@ -38,9 +40,26 @@ while read -r pattern; do
 		grep -q "Fl -$option\( \|$\)" "$man" || echo "--$option" >> missing
 		grep -q -x -e "--$option" offered || echo "--$option of $pattern" >> uncompleted
 	done < options
+	printf '%s\t%s\n' "$pattern" "$("$cli" "${words[@]}" --help |
+		sed -n 's/^  --\([a-z-]*\) [^ ].*/\1=/p; s/^  --\([a-z-]*\)\(  .*\|$\)/\1/p' | tr '\n' ' ')" >> with-options
 done < verbs
-if [ -s missing ]; then not_ok "each option is in vmcrypt(1)" "$(sort -u missing)"; else ok "each option is in vmcrypt(1)"; fi
+if [ -s missing ]; then not_ok "each option is in one of them" "$(sort -u missing)"; else ok "each option is in one of them"; fi
 if [ -s uncompleted ]; then not_ok "each verb and option is completed" "$(cat uncompleted)"; else ok "each verb and option is completed"; fi
+
+# What hints, guides and translations tell to type can be typed.
+mapfile -t texts < <(find "$top/userspace" \( -name '*.c' -o -name '*.h' \) ! -name '*_test.c' ! -name 'mock_*'
+	find "$top/Documentation" "$top/README.md" -name '*.md'
+	find "$top/po" "$top/packaging/journal" -name '*.po' -o -name '*.catalog')
+/usr/bin/python3 "$here/hints.py" with-options "${texts[@]}" > odd
+if [ -s odd ]; then not_ok "commands in texts are there" "$(cat odd)"; else ok "commands in texts are there"; fi
+# and this would be seen
+printf 'See "vmcrypt trust frobnicate" and "vmcrypt vm unlock --never" or vmcrypt trust ca list.\n' > text.md
+/usr/bin/python3 "$here/hints.py" with-options text.md > odd
+if [ "$(grep -c 'frobnicate: no such verb$\|: no option --never$' odd)" = 2 ]; then
+	ok "commands that are not there are found"
+else
+	not_ok "commands that are not there are found" "$(cat odd)"
+fi
 
 # completed EXPECTED WORD...: what bash offers in the end
 completed()
@@ -86,7 +105,7 @@ awk 'BEGIN { RS = "<" }
 	/^method / { member = attr("name"); sig = ""; inside = 1 }
 	/^arg / && inside && attr("direction") != "out" { sig = sig attr("type") }
 	/^method .*\/>/ || /^\/method/ { print iface "." member, sig == "" ? "-" : sig; inside = 0 }
-' "$top/userspace/api/org.vmcrypt1.xml" | sort -u > contract
+' "$top/userspace/api/org.vmcrypt1.xml" "$top/userspace/trust/state/org.vmcrypt1.Trust.xml" | sort -u > contract
 cat calls all-calls | grep '^org.vmcrypt1' | cut -d' ' -f1,2 | sort -u > sent
 comm -13 contract sent > odd
 comm -23 contract sent > unused

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The client's own tests against a stand-in for the daemon on a private bus.
+# The client's own tests against stand-ins for the daemon and for an authority on a private bus.
 
-$(BUILD)/cli/mock_service: $(BUILD)/cli/mock_service.o $(BUILD)/lib.a
+MOCK_SERVICES	:= $(BUILD)/cli/mock_service $(BUILD)/cli/mock_trust
+
+$(MOCK_SERVICES): %: %.o $(BUILD)/cli/mock_log.o $(BUILD)/lib.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 .PHONY: check-cli
-check-cli: $(BUILD)/vmcrypt $(BUILD)/cli/mock_service
+check-cli: $(BUILD)/vmcrypt $(MOCK_SERVICES)
 	$(TOP)/selftests/cli/run.sh $(BUILD)
 
-tests: $(BUILD)/cli/mock_service
+tests: $(MOCK_SERVICES)
 check: check-cli

@@ -107,13 +107,22 @@ static int connect_address(sd_bus **bus, const char *address)
 	return r;
 }
 
+const char *bus_locale(void)
+{
+	const char *locale = setlocale(LC_MESSAGES, NULL);
+
+	if (!locale || !strcmp(locale, "C") || !strncmp(locale, "C.", 2) || !strcmp(locale, "POSIX"))
+		return NULL;
+	return locale;
+}
+
 /* The daemon speaks our language. No answer is awaited: one that cannot speaks English. */
 static void say_language(struct cli *c)
 {
-	const char *locale = setlocale(LC_MESSAGES, NULL);
+	const char *locale = bus_locale();
 	sd_bus_message *m = NULL;
 
-	if (!locale || !strcmp(locale, "C") || !strncmp(locale, "C.", 2) || !strcmp(locale, "POSIX"))
+	if (!locale)
 		return;
 	if (sd_bus_message_new_method_call(c->bus, &m, BUS_NAME, BUS_ROOT, IFACE_MANAGER, "SetHints") >= 0 &&
 	    sd_bus_message_append(m, "a{ss}", 1, "locale", locale) >= 0 &&

@@ -64,6 +64,9 @@ int bus_provider_path(struct cli *c, const char *name, char **path);
 int bus_property(struct cli *c, const char *path, const char *iface, const char *name,
 		 char **value);
 
+/* The locale in which a service is to answer, or NULL: English. */
+const char *bus_locale(void);
+
 /* Parts of an a{sv} argument; each does nothing after an error in @r (sd-bus's, negative). */
 void options_begin(sd_bus_message *m, int *r);
 void options_string(sd_bus_message *m, int *r, const char *key, const char *value); /* NULL: left out */

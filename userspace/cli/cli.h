@@ -14,7 +14,7 @@
 struct sd_bus;
 struct verb;
 
-/* The longest pattern, "provider trust PROVIDER import CERT KEYFILE", has six words. */
+/* The longest pattern, "trust key-provider trust KEY-PROVIDER import CERT KEYFILE", has seven words. */
 #define OPERANDS_MAX	8
 
 struct cli {

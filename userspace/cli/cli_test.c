@@ -139,6 +139,17 @@ static void test_refused(void **state)
 	refused("vm list -- x", "without --exec", "power-on");
 }
 
+/* "=VALUE" that the option takes. */
+static const char *a_value(const struct opt_def *o)
+{
+	static char word[64];
+
+	if (o->type == TYPE_FLAG)
+		return "";
+	snprintf(word, sizeof(word), "=%.*s", (int)strcspn(o->metavar, "|"), o->type == TYPE_CHOICE ? o->metavar : "1");
+	return word;
+}
+
 /* Every verb can be typed as its own pattern says, and is found by nothing less. */
 static void test_every_verb(void **state)
 {
@@ -158,8 +169,8 @@ static void test_every_verb(void **state)
 					 w[j].text);
 		for (j = 0; j < OPT__N; j++)
 			if (verbs[i].required >> j & 1)
-				used += snprintf(text + used, sizeof(text) - used, "--%s %s",
-						 opt_defs[j].name, opt_defs[j].type == TYPE_FLAG ? "" : "1 ");
+				used += snprintf(text + used, sizeof(text) - used, "--%s%s ", opt_defs[j].name,
+						 a_value(&opt_defs[j]));
 		assert_int_equal(parse(&l, text), 0);
 		assert_ptr_equal(l.c.verb, &verbs[i]);
 		args_clear(&l.c.args);
@@ -173,6 +184,10 @@ static void test_nearest(void **state)
 	static const char *const words[] = { "create", "register", "power-on", "power-off" };
 
 	(void)state;
+	/* families behind many other verbs are found, too */
+	refused("trsut status", "unknown verb 'trsut'", "did you mean 'trust'?");
+	refused("doctro", "unknown verb 'doctro'", "did you mean 'doctor'?");
+	refused("trust base-imgae list", "unknown verb 'trust base-imgae'", "did you mean 'trust base-image'?");
 	assert_string_equal(nearest_word("crate", words, 4), "create");
 	assert_string_equal(nearest_word("reg", words, 4), "register");
 	assert_string_equal(nearest_word("poweron", words, 4), "power-on");

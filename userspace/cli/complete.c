@@ -5,6 +5,7 @@
 
 #include "../lib/util.h"
 #include "bus.h"
+#include "trust_call.h"
 #include "verbs.h"
 
 /* What was typed before the unfinished word, sorted. */
@@ -99,6 +100,38 @@ static void offer_alarms(struct cli *c, FILE *f, const char *start)
 	json_decref(list);
 }
 
+static void offer_services(FILE *f, const char *start)
+{
+	offer(f, "attestation", strlen("attestation"), start);
+	offer(f, "key-provider", strlen("key-provider"), start);
+}
+
+/* Names in an authority's answer to @verb. */
+static void offer_trust(struct cli *c, FILE *f, const char *verb, const char *list, const char *start)
+{
+	json_t *o = NULL, *e;
+	size_t i;
+
+	if (!trust_ask(c, verb, json_object(), &o)) {
+		json_array_foreach(json_object_get(o, list), i, e) {
+			const char *s = json_string_value(json_object_get(e, "name"));
+
+			if (s)
+				offer(f, s, strlen(s), start);
+		}
+	}
+	json_decref(o);
+}
+
+/* What the desired state of a Trust Authority has. */
+static const struct {
+	const char *kind, *verb, *list;
+} trust_kinds[] = {
+	{ "AUTHORITY", "authority-list", "authorities" }, { "CA", "ca-list", "ca_certificates" },
+	{ "EK", "ek-list", "eks" }, { "IMAGE", "base-image-list", "images" },
+	{ "KEY-PROVIDER", "key-provider-list", "key_providers" }, { "PRINCIPAL", "principal-list", "principals" },
+};
+
 static bool is_kind(const char *kind, size_t len, const char *name)
 {
 	return strlen(name) == len && !memcmp(kind, name, len);
@@ -129,6 +162,11 @@ static void offer_kind(struct cli *c, FILE *f, const char *kind, size_t len, con
 		fputs("<file>\n", f);
 	else if (is_kind(kind, len, "DIR"))
 		fputs("<dir>\n", f);
+	else if (is_kind(kind, len, "SERVICE"))
+		offer_services(f, start);
+	for (size_t i = 0; i < ARRAY_SIZE(trust_kinds); i++)
+		if (is_kind(kind, len, trust_kinds[i].kind))
+			offer_trust(c, f, trust_kinds[i].verb, trust_kinds[i].list, start);
 }
 
 static void offer_value(struct cli *c, FILE *f, const struct typed *t, const char *start)

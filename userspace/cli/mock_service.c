@@ -23,6 +23,7 @@
 
 #include "../lib/util.h"
 #include "bus.h"
+#include "mock_log.h"
 
 #define WEB1	"11111111-1111-4111-8111-111111111111"
 #define CLASH	"22222222-2222-4222-8222-222222222222"
@@ -101,79 +102,6 @@ static const char events[] =
 	"\",\"vm_name\":\"web1\",\"text\":\"VM 'web1' is on\",\"details\":{}},{\"id\":6,\"time\":\"2026-01-02T00:00:01Z\","
 	"\"type\":\"provider-added\",\"message_id\":\"01\",\"vm\":null,\"text\":\"provider 'kms1' added\","
 	"\"details\":{}}]";
-
-/* ---- the log of calls ---------------------------------------------------- */
-
-static void log_file(FILE *f, int fd)
-{
-	char text[256];
-	ssize_t n = read(fd, text, sizeof(text)), i;
-
-	for (i = 0; i < n; i++)
-		fputc(text[i] == '\n' ? '~' : text[i], f);
-}
-
-static int log_value(FILE *f, sd_bus_message *m)
-{
-	const char *contents, *s;
-	char type;
-	uint64_t t;
-	uint32_t u;
-	int b, r = sd_bus_message_peek_type(m, &type, &contents);
-
-	if (r <= 0)
-		return r;
-	switch (type) {
-	case 's':
-	case 'o':
-		r = sd_bus_message_read_basic(m, type, &s);
-		/* one call, one line */
-		for (; r > 0 && *s; s++)
-			fputc(*s == '\n' ? '~' : *s, f);
-		break;
-	case 't':
-		r = sd_bus_message_read_basic(m, 't', &t);
-		fprintf(f, "%llu", (unsigned long long)t);
-		break;
-	case 'u':
-		r = sd_bus_message_read_basic(m, 'u', &u);
-		fprintf(f, "%u", u);
-		break;
-	case 'h':
-		/* the test wants to see that it is the file that was meant */
-		r = sd_bus_message_read_basic(m, 'h', &b);
-		if (r > 0)
-			log_file(f, b);
-		break;
-	case 'b':
-		r = sd_bus_message_read_basic(m, 'b', &b);
-		fputs(b ? "true" : "false", f);
-		break;
-	default:
-		fputs(type == 'a' ? "{" : "", f);
-		r = sd_bus_message_enter_container(m, type, contents);
-		while (r > 0 && (r = log_value(f, m)) > 0)
-			fputs(type == 'v' ? "" : " ", f);
-		if (r >= 0)
-			r = sd_bus_message_exit_container(m);
-		fputs(type == 'a' ? "}" : "", f);
-		return r < 0 ? r : 1;
-	}
-	return r < 0 ? r : 1;
-}
-
-static void log_call(struct service *s, sd_bus_message *m)
-{
-	const char *sig = sd_bus_message_get_signature(m, 1);
-
-	fprintf(s->log, "%s.%s %s ", sd_bus_message_get_interface(m), sd_bus_message_get_member(m),
-		sig && *sig ? sig : "-");
-	while (log_value(s->log, m) > 0)
-		fputc(' ', s->log);
-	fputc('\n', s->log);
-	fflush(s->log);
-	sd_bus_message_rewind(m, 1);
-}
 
 /* ---- the long call --------------------------------------------------------- */
 
@@ -632,7 +560,7 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *e)
 	const char *path = sd_bus_message_get_path(m);
 
 	(void)e;
-	log_call(s, m);
+	mock_log(s->log, m);
 	if (!strcmp(iface, IFACE_MANAGER) && !strcmp(path, BUS_ROOT))
 		return manager(s, m, member);
 	if (!strcmp(iface, IFACE_VM) && !strcmp(path, BUS_ROOT "/vm/locked"))

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "vmcrypt provider add native", "export" and "import": key providers without a server. */
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +7,7 @@
 #include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
+#include "newfile.h"
 #include "out.h"
 #include "password.h"
 #include "pem.h"
@@ -39,44 +36,15 @@ int verb_provider_add_native(struct cli *c)
 
 /* ---- export -------------------------------------------------------------------------- */
 
-/* The folder of a new file is synced too: the provider is counted as backed up from here on. */
-static int sync_folder(const char *path, struct vmc_error *err)
-{
-	char copy[PATH_MAX];
-	int r = 0, fd;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		r = vmc_fail_errno(err, errno, "cannot sync the folder of '%s'", path);
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-static int export_to(struct cli *c, const char *file, int password, int out)
+static int export_to(struct cli *c, int password, int out)
 {
 	VMC_CLEANUP(free_string) char *path = NULL;
 	int r = bus_provider_path(c, c->operands[0], &path);
 
 	if (!r)
-		r = sync_folder(file, &c->err);
-	if (!r)
 		r = provider_fail(c, c->operands[0],
 				  bus_method(c, path, IFACE_PROVIDER, "Export", "hh", password, out));
 	return r;
-}
-
-static int make_file(const char *file, struct vmc_error *err)
-{
-	int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0) {
-		vmc_fail_errno(err, errno, "cannot make '%s'", file);
-		if (err->code == VMC_EEXIST)
-			vmc_hint(err, "a backup is never overwritten; give the name of a new file");
-	}
-	return fd;
 }
 
 int verb_provider_export(struct cli *c)
@@ -84,12 +52,12 @@ int verb_provider_export(struct cli *c)
 	const char *file = cli_value(c, OPT_OUT);
 	int password, out, r;
 
-	out = make_file(file, &c->err);
-	if (out < 0)
-		return c->err.code;
+	r = newfile_backup(file, &out, &c->err);
+	if (r)
+		return r;
 	r = password_get(c, _("Password for the backup"), true, &password);
 	if (!r) {
-		r = export_to(c, file, password, out);
+		r = export_to(c, password, out);
 		close(password);
 	}
 	close(out);

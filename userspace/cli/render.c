@@ -253,6 +253,8 @@ static const char *spelled(const char *word, size_t len)
 		{ "uuid", "UUID" }, { "ca", "CA" }, { "tls", "TLS" }, { "kcv", "KCV" },
 		{ "dm", "dm-crypt" }, { "cert", "certificate" }, { "kms", "KMS" },
 		{ "fs", "file system" }, { "keks", "KEKs" }, { "deks", "DEKs" }, { "luks", "LUKS" },
+		{ "ek", "EK" }, { "os", "OS" }, { "pcr", "PCR" }, { "pcrs", "PCRs" },
+		{ "attest", "attestation" }, { "kmx", "key provider" },
 	};
 	size_t i;
 

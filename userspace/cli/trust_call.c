@@ -2,16 +2,14 @@
 /* Calls to the authority on this machine. See trust_call.h. */
 #include "trust_call.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
+#include "newfile.h"
 #include "out.h"
 
 #define NAME		"org.vmcrypt1.Trust"
@@ -26,10 +24,10 @@ static int append_fd(sd_bus_message *m, const char *name, int fd)
 
 static int append_options(sd_bus_message *m, const struct trust_fds *fds)
 {
-	const char *locale = setlocale(LC_MESSAGES, NULL);
+	const char *locale = bus_locale();
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
-	if (r >= 0 && locale && strcmp(locale, "C") != 0)
+	if (r >= 0 && locale)
 		r = sd_bus_message_append(m, "{sv}", "locale", "s", locale);
 	if (r >= 0)
 		r = append_fd(m, "password", fds->password);
@@ -45,7 +43,7 @@ static int failed(struct cli *c, const sd_bus_error *e)
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 	    sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
 		vmc_fail(&c->err, VMC_EIO, "the Attestation Service of a Trust Authority (vmcrypt-attestd) is not running on this machine");
-		vmc_hint(&c->err, "on an authority: vmcrypt trust service start attestation; if it does not stay up, 'journalctl -u vmcrypt-attestd' says why");
+		vmc_hint(&c->err, "on an authority: vmcrypt trust service start; if it does not stay up, 'journalctl -u vmcrypt-attestd' says why");
 		return VMC_EIO;
 	}
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(e, SD_BUS_ERROR_DISCONNECTED) ||
@@ -107,13 +105,16 @@ int trust_ask(struct cli *c, const char *verb, json_t *params, json_t **out)
 int trust_table(struct cli *c, const char *verb, const char *list, const struct column *cols, size_t n,
 		const char *empty)
 {
-	json_t *o = NULL;
+	json_t *o = NULL, *silent;
 	int r = trust_ask(c, verb, json_object(), &o);
+	size_t i;
 
 	if (!r && c->json)
 		out_json(o);
 	else if (!r)
 		r = render_list(stdout, json_object_get(o, list), cols, n, empty);
+	json_array_foreach(json_object_get(o, "not_asked"), i, silent)
+		out_say(c, "authority '%s' did not answer: what it knows is not in the list", json_string_value(silent));
 	json_decref(o);
 	return r;
 }
@@ -155,27 +156,17 @@ int trust_read_json(struct cli *c, const char *path, json_t **o)
 	free(text);
 	if (json_is_object(*o))
 		return 0;
+	vmc_fail(&c->err, VMC_EINVAL, "'%s' is not JSON as this program writes it (line %d)", path, *o ? 1 : e.line);
 	json_decref(*o);
-	return vmc_fail(&c->err, VMC_EINVAL, "'%s' is not JSON as this program writes it (line %d)", path, e.line);
+	return VMC_EINVAL;
 }
 
 int trust_write(struct cli *c, const char *text)
 {
 	const char *path = cli_value(c, OPT_OUT);
-	size_t n = strlen(text);
-	int fd, r = 0;
 
-	if (!path) {
-		fputs(text, stdout);
-		return 0;
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return vmc_fail_errno(&c->err, errno, "cannot make '%s'", path);
-	if (write(fd, text, n) != (ssize_t)n || fsync(fd)) {
-		r = vmc_fail_errno(&c->err, errno, "cannot write '%s'", path);
-		unlink(path);
-	}
-	close(fd);
-	return r;
+	if (path)
+		return newfile_write(path, text, &c->err);
+	puts(text);
+	return 0;
 }

@@ -14,11 +14,14 @@ struct trust_fds {
 };
 #define TRUST_NO_FDS { -1, -1, -1 }
 
-/* @params is consumed, NULL with c->err set by nobody: no memory. @out may be NULL. */
+/*
+ * @params is consumed; NULL: what was given is not UTF-8, which is refused. @out, which may be NULL, is the caller's.
+ * @fds are handed over open: passwords, private keys and backups never travel over the bus.
+ */
 int trust_ask(struct cli *c, const char *verb, json_t *params, json_t **out);
 int trust_ask_with(struct cli *c, const char *verb, json_t *params, const struct trust_fds *fds, json_t **out);
 
-/* Ask, and print the member @list of the answer as a table; all of it as JSON. */
+/* Ask, and print the member @list of the answer as a table, or @empty (of N_()); all of it as JSON. */
 int trust_table(struct cli *c, const char *verb, const char *list, const struct column *cols, size_t n,
 		const char *empty);
 /* Ask, and print the answer. */
@@ -28,7 +31,7 @@ int trust_do(struct cli *c, const char *verb, json_t *params, const char *name, 
 
 /* A JSON object in a file, at most 4 MiB. */
 int trust_read_json(struct cli *c, const char *path, json_t **o);
-/* @text into the new file of --out, or on standard output. */
+/* @text into the new file of --out, or on standard output with a newline. */
 int trust_write(struct cli *c, const char *text);
 
 #endif

@@ -24,8 +24,9 @@ int verb_trust_init(struct cli *c)
 	if (r)
 		return r;
 	out_say(c, "Trust Authority cluster '%s' made; changes are made on this authority", c->operands[0]);
-	out_say(c, "Next: vmcrypt trust ca add NAME FILE, trust base-image import FILE, trust key-provider add kmip NAME,");
-	out_say(c, "      trust services-info export --out FILE; and vmcrypt trust backup --out FILE");
+	out_say(c, "Next: vmcrypt trust ca add NAME FILE, vmcrypt trust base-image import FILE,");
+	out_say(c, "      vmcrypt trust key-provider add kmip NAME --server HOST, vmcrypt trust services-info --out FILE,");
+	out_say(c, "      and vmcrypt trust backup --out FILE");
 	out_done(c, "cluster", c->operands[0]);
 	return 0;
 }
@@ -37,7 +38,10 @@ int verb_trust_join(struct cli *c)
 
 	if (r)
 		return r;
-	r = trust_ask(c, "join", json_pack("{s:O?}", "cluster_key", json_object_get(info, "cluster_key")), NULL);
+	if (json_is_string(json_object_get(info, "cluster_key")))
+		r = trust_ask(c, "join", json_pack("{s:O}", "cluster_key", json_object_get(info, "cluster_key")), NULL);
+	else
+		r = vmc_fail(&c->err, VMC_EINVAL, "'%s' is not what 'vmcrypt trust services-info' wrote", c->operands[0]);
 	if (!r) {
 		out_say(c, "this machine takes the desired state of cluster '%s'", text_of(info, "cluster"));
 		out_say(c, "Next: vmcrypt trust authority show --out FILE; with it, where changes are made: vmcrypt trust authority add FILE, then vmcrypt trust remediate");
@@ -120,16 +124,11 @@ int verb_trust_services_info(struct cli *c)
 	if (r)
 		return r;
 	text = json_dumps(o, JSON_INDENT(2));
-	if (!text)
-		r = vmc_fail(&c->err, VMC_ENOMEM, "out of memory");
-	else
-		r = trust_write(c, text);
+	r = text ? trust_write(c, text) : vmc_fail(&c->err, VMC_ENOMEM, "out of memory");
 	free(text);
 	if (!r && cli_value(c, OPT_OUT)) {
 		out_say(c, "what hosts must know of cluster '%s' is in '%s'", text_of(o, "cluster"), cli_value(c, OPT_OUT));
 		out_done(c, "file", cli_value(c, OPT_OUT));
-	} else if (!r) {
-		putchar('\n');
 	}
 	json_decref(o);
 	return r;

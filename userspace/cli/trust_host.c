@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "vmcrypt provider add trusted", "trust host ..." and "trust host-image export": this host to a Trust Authority. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
 #include "../lib/util.h"
 #include "bus.h"
+#include "newfile.h"
 #include "out.h"
 #include "provider.h"
 #include "render.h"
@@ -204,31 +202,6 @@ int verb_trust_host_enroll(struct cli *c)
 
 /* ---- the base image of this host ------------------------------------------------------ */
 
-static int write_new(const char *file, const char *text, struct vmc_error *err)
-{
-	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644), r = 0;
-	size_t n = strlen(text), at = 0;
-	ssize_t w;
-
-	if (fd < 0) {
-		r = vmc_fail_errno(err, errno, "cannot make '%s'", file);
-		if (r == VMC_EEXIST)
-			vmc_hint(err, "give the name of a new file");
-		return r;
-	}
-	for (; !r && at < n; at += (size_t)w) {
-		w = write(fd, text + at, n - at);
-		if (w < 0)
-			r = vmc_fail_errno(err, errno, "cannot write '%s'", file);
-	}
-	if (!r && fsync(fd))
-		r = vmc_fail_errno(err, errno, "cannot write '%s'", file);
-	close(fd);
-	if (r)
-		unlink(file);
-	return r;
-}
-
 /* On standard error where the image itself goes to standard output. */
 static void say_quick_boot(const struct cli *c)
 {
@@ -252,7 +225,7 @@ static int put_image(struct cli *c, const json_t *image)
 		puts(text);
 		return 0;
 	}
-	r = write_new(file, text, &c->err);
+	r = newfile_write(file, text, &c->err);
 	if (r)
 		return r;
 	out_say(c, "base image '%s' of this host written to '%s': %zu events", words(image, "name"), file,

@@ -37,8 +37,6 @@ int verb_trust_authority_show(struct cli *c)
 	if (!r && cli_value(c, OPT_OUT)) {
 		out_say(c, "Next: where changes are made: vmcrypt trust authority add FILE");
 		out_done(c, "file", cli_value(c, OPT_OUT));
-	} else if (!r && c->json) {
-		putchar('\n');
 	}
 	free(text);
 	json_decref(o);
@@ -55,7 +53,7 @@ int verb_trust_authority_add(struct cli *c)
 	r = trust_ask(c, "authority-add", json_pack("{s:O}", "authority", o), NULL);
 	if (!r) {
 		out_say(c, "the authority is in the cluster");
-		out_say(c, "Next: vmcrypt trust remediate; hosts get it by a new 'vmcrypt trust services-info export'");
+		out_say(c, "Next: vmcrypt trust remediate; hosts get it by a new 'vmcrypt trust services-info --out FILE'");
 		out_done(c, "file", c->operands[0]);
 	}
 	json_decref(o);
@@ -69,7 +67,7 @@ int verb_trust_authority_list(struct cli *c)
 		{ N_("STATE"), "state" }, { N_("SERIAL"), "serial" }, { N_("VERSION"), "version" },
 	};
 
-	return trust_table(c, "authority-list", "authorities", cols, ARRAY_SIZE(cols), "no authorities");
+	return trust_table(c, "authority-list", "authorities", cols, ARRAY_SIZE(cols), N_("no authorities"));
 }
 
 int verb_trust_authority_remove(struct cli *c)
@@ -102,7 +100,7 @@ int verb_trust_ca_list(struct cli *c)
 	};
 
 	return trust_table(c, "ca-list", "ca_certificates", cols, ARRAY_SIZE(cols),
-			   "no CA is known; 'vmcrypt trust ca add NAME FILE' adds one");
+			   N_("no CA is known; 'vmcrypt trust ca add NAME FILE' adds one"));
 }
 
 int verb_trust_ca_show(struct cli *c)
@@ -125,7 +123,7 @@ int verb_trust_ek_list(struct cli *c)
 {
 	static const struct column cols[] = { { N_("NAME"), "name" }, { N_("ENDORSEMENT KEY"), "ek" } };
 
-	return trust_table(c, "ek-list", "eks", cols, ARRAY_SIZE(cols), "no TPM is believed by its endorsement key alone");
+	return trust_table(c, "ek-list", "eks", cols, ARRAY_SIZE(cols), N_("no TPM is believed by its endorsement key alone"));
 }
 
 int verb_trust_ek_remove(struct cli *c)
@@ -161,10 +159,11 @@ int verb_trust_image_list(struct cli *c)
 	static const struct column cols[] = {
 		{ N_("NAME"), "name" }, { N_("KERNEL"), "kernel" }, { N_("OS"), "os" }, { N_("IMPORTED"), "imported" },
 		{ N_("LAST ATTESTED"), "last_attested" }, { N_("BY"), "last_host" },
+		{ N_("AFTER QUICK BOOT"), "quick_boot_hosts" },
 	};
 
 	return trust_table(c, "base-image-list", "images", cols, ARRAY_SIZE(cols),
-			   "no base image is known; 'vmcrypt trust base-image import FILE' adds one");
+			   N_("no base image is known; 'vmcrypt trust base-image import FILE' adds one"));
 }
 
 int verb_trust_image_show(struct cli *c)
@@ -206,7 +205,7 @@ int verb_trust_principal_list(struct cli *c)
 		{ N_("NAME"), "name" }, { N_("ROLE"), "role" }, { N_("FINGERPRINT"), "fingerprint" },
 	};
 
-	return trust_table(c, "principal-list", "principals", cols, ARRAY_SIZE(cols), "nobody has a role");
+	return trust_table(c, "principal-list", "principals", cols, ARRAY_SIZE(cols), N_("nobody has a role"));
 }
 
 int verb_trust_principal_remove(struct cli *c)

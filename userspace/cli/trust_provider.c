@@ -11,19 +11,41 @@
 #include "trust_call.h"
 #include "verbs.h"
 
+/* HOST[:PORT]: an address of IPv6 with a port stands in brackets. */
+static bool has_port(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+
+	if (!colon || colon == s)
+		return false;
+	return *s == '[' ? colon[-1] == ']' : strchr(s, ':') == colon;
+}
+
+/* Those of --server, as "HOST:PORT". */
+static int servers_of(struct cli *c, json_t **servers)
+{
+	char where[300];
+
+	*servers = json_array();
+	for (size_t i = 0; i < c->args.n_list; i++) {
+		const char *s = c->args.list[i];
+
+		snprintf(where, sizeof(where), has_port(s) ? "%s" : strchr(s, ':') && *s != '[' ? "[%s]:5696" : "%s:5696", s);
+		if (!json_array_append_new(*servers, json_string(where)))
+			continue;
+		json_decref(*servers);
+		return vmc_fail(&c->err, VMC_EINVAL, "'%s' is not a server: HOST[:PORT]", s);
+	}
+	return 0;
+}
+
 int verb_trust_provider_add(struct cli *c)
 {
-	json_t *servers = json_array(), *params;
-	int r;
+	json_t *servers, *params;
+	int r = servers_of(c, &servers);
 
-	for (size_t i = 0; i < c->args.n_list; i++) {
-		char where[300];
-		const char *s = c->args.list[i], *colon = strrchr(s, ':');
-		bool port = colon && colon > s && (*s != '[' || colon[-1] == ']') && (*s == '[' || strchr(s, ':') == colon);
-
-		snprintf(where, sizeof(where), port ? "%s" : "%s:5696", s);
-		json_array_append_new(servers, json_string(where));
-	}
+	if (r)
+		return r;
 	params = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:b}", "name", c->operands[0], "kind", "kmip", "servers", servers,
 			   "username", cli_value(c, OPT_USERNAME), "tls_min", cli_value(c, OPT_TLS_MIN), "default",
 			   (int)args_has(&c->args, OPT_DEFAULT));
@@ -31,7 +53,8 @@ int verb_trust_provider_add(struct cli *c)
 	if (r)
 		return r;
 	out_say(c, "key provider '%s' added", c->operands[0]);
-	out_say(c, "Next: vmcrypt trust key-provider trust %s csr, and pin; on every authority its own csr", c->operands[0]);
+	out_say(c, "Next: vmcrypt trust remediate; then, on every authority: vmcrypt trust key-provider trust %s csr", c->operands[0]);
+	out_say(c, "      and here, once: vmcrypt trust key-provider trust %s show, and pin", c->operands[0]);
 	out_done(c, "name", c->operands[0]);
 	return 0;
 }
@@ -44,7 +67,7 @@ int verb_trust_provider_list(struct cli *c)
 	};
 
 	return trust_table(c, "key-provider-list", "key_providers", cols, ARRAY_SIZE(cols),
-			   "no key provider; 'vmcrypt trust key-provider add kmip NAME --server HOST' adds one");
+			   N_("no key provider; 'vmcrypt trust key-provider add kmip NAME --server HOST' adds one"));
 }
 
 int verb_trust_provider_remove(struct cli *c)
@@ -62,30 +85,41 @@ static int trust(struct cli *c, const char *verb, json_t *args, const struct tru
 			      json_pack("{s:s, s:s, s:o*}", "name", c->operands[0], "verb", verb, "args", args), fds, out);
 }
 
-static int make_pem(struct cli *c, const char *verb)
+static int make_pem(struct cli *c, const char *verb, const char *next)
 {
 	const struct trust_fds none = TRUST_NO_FDS;
+	const char *pem;
 	json_t *o = NULL;
 	int r = trust(c, verb, NULL, &none, &o);
 
 	if (r)
 		return r;
-	if (c->json)
+	pem = json_string_value(json_object_get(o, "pem"));
+	if (c->json) {
 		out_json(o);
-	else
-		fputs(json_string_value(json_object_get(o, "pem")) ?: "", stdout);
+	} else if (pem) {
+		fputs(pem, stdout);
+		fflush(stdout);
+		fprintf(stderr, _("Next: %s\n"), next);
+	} else {
+		r = vmc_fail(&c->err, VMC_EPROTO, "vmcrypt-attestd's answer has no PEM text in it");
+	}
 	json_decref(o);
-	return 0;
+	return r;
 }
 
 int verb_trust_provider_csr(struct cli *c)
 {
-	return make_pem(c, "csr");
+	char next[300];
+
+	snprintf(next, sizeof(next),
+		 _("have the key server's side sign it, then vmcrypt trust key-provider trust %s upload FILE"), c->operands[0]);
+	return make_pem(c, "csr", next);
 }
 
 int verb_trust_provider_self_signed(struct cli *c)
 {
-	return make_pem(c, "self-signed");
+	return make_pem(c, "self-signed", _("have the key servers trust this certificate, then vmcrypt trust health"));
 }
 
 static int installed(struct cli *c)
@@ -120,7 +154,11 @@ int verb_trust_provider_import(struct cli *c)
 		return r;
 	r = trust(c, "import", json_pack("{s:s}", "pem", pem), &fds, NULL);
 	close(fds.key);
-	return r ? r : installed(c);
+	if (r)
+		return r;
+	installed(c);
+	out_say(c, "Then: shred -u %s   (vmcrypt-kmxd has its own copy now)", c->operands[2]);
+	return 0;
 }
 
 int verb_trust_provider_show(struct cli *c)
@@ -156,8 +194,11 @@ int verb_trust_provider_pin(struct cli *c)
 	const struct trust_fds none = TRUST_NO_FDS;
 	int r = 0;
 
-	if (!ca == !fingerprint)
-		return vmc_fail(&c->err, VMC_EINVAL, "pin takes either --fingerprint or --ca");
+	if (!ca == !fingerprint) {
+		vmc_fail(&c->err, VMC_EINVAL, "pin takes either --fingerprint or --ca");
+		vmc_hint(&c->err, "'vmcrypt trust key-provider trust %s show' shows the fingerprints", c->operands[0]);
+		return VMC_EINVAL;
+	}
 	if (ca)
 		r = pem_read(ca, "CERTIFICATE", &pem, &c->err);
 	if (!r)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "vmcrypt trust service ...": the services of an authority, by systemd. */
-#include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
@@ -19,17 +19,27 @@
 #define JOB_MS		120000u
 #define CALL_USEC	(120ull * 1000000)	/* a person may be asked for a password */
 
-static int find_unit(struct cli *c, const char **unit)
-{
-	static const struct { const char *name, *unit; } units[] = {
-		{ "attestation", "vmcrypt-attestd.service" }, { "key-provider", "vmcrypt-kmxd.service" },
-	};
+/* In the order in which they start: the second reads what the first one keeps. */
+static const struct service {
+	const char *name, *unit;
+} services[] = {
+	{ "attestation", "vmcrypt-attestd.service" }, { "key-provider", "vmcrypt-kmxd.service" },
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(c->operands[0], units[i].name) != 0)
+/* Does the operand, if there is one, mean @s? */
+static bool is_meant(const struct cli *c, const struct service *s)
+{
+	return !c->n_operands || !strcmp(c->operands[0], s->name);
+}
+
+/* Connect, once it is clear that there is something to ask. */
+static int begin(struct cli *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+		if (!is_meant(c, &services[i]))
 			continue;
-		*unit = units[i].unit;
-		return 0;
+		c->foreign = true;
+		return bus_connect(c);
 	}
 	return vmc_fail(&c->err, VMC_EINVAL, "'%s' is no service of an authority: attestation, key-provider", c->operands[0]);
 }
@@ -106,49 +116,63 @@ static int start_job(struct cli *c, const char *method, const char *unit, struct
 	return r < 0 ? systemd_says(c, unit, &e, r) : 0;
 }
 
-static int run_job(struct cli *c, const char *method, const char *done)
+static int run_job(struct cli *c, const char *method, const char *unit)
 {
 	struct job j = { .path = "" };
 	sd_bus_slot *slot = NULL;
-	const char *unit;
-	int r = find_unit(c, &unit);
+	int r = sd_bus_match_signal(c->bus, &slot, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved", on_removed, &j);
 
-	c->foreign = true;
-	if (!r)
-		r = bus_connect(c);
-	if (r)
-		return r;
-	r = sd_bus_match_signal(c->bus, &slot, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved", on_removed, &j);
-	if (r >= 0)	/* systemd tells of jobs to those who subscribed */
+	if (r >= 0)	/* systemd tells of jobs to those who subscribed, and minds no second time */
 		r = sd_bus_call_method(c->bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", NULL, NULL, "");
 	r = r < 0 ? bus_fail(c, r, N_("hear from systemd")) : start_job(c, method, unit, &j);
 	if (!r)
 		r = wait_job(c, &j);
 	sd_bus_slot_unref(slot);
-	if (!r && strcmp(j.result, "done") != 0) {
-		r = vmc_fail(&c->err, VMC_ESTATE, "%s: systemd's job ended with '%s'", unit, j.result);
-		vmc_hint(&c->err, "'journalctl -u %s' says why", unit);
-	}
-	if (r)
+	if (r || !strcmp(j.result, "done"))
 		return r;
-	out_say(c, "%s", _(done));
-	out_done(c, "service", c->operands[0]);
-	return 0;
+	vmc_fail(&c->err, VMC_ESTATE, "%s: systemd's job ended with '%s'", unit, j.result);
+	vmc_hint(&c->err, "'journalctl -u %s' says why", unit);
+	return VMC_ESTATE;
+}
+
+/* @done: what is said of each, of N_(). */
+static int run_jobs(struct cli *c, const char *method, const char *done)
+{
+	json_t *names = json_array();
+	int r = begin(c);
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(services); i++) {
+		if (!is_meant(c, &services[i]))
+			continue;
+		r = run_job(c, method, services[i].unit);
+		if (r)
+			break;
+		out_say(c, "%s: %s", services[i].name, _(done));
+		json_array_append_new(names, json_string(services[i].name));
+	}
+	if (!r && c->json) {
+		json_t *o = json_pack("{s:s, s:O}", "done", c->verb->pattern, "services", names);
+
+		out_json(o);
+		json_decref(o);
+	}
+	json_decref(names);
+	return r;
 }
 
 int verb_trust_service_start(struct cli *c)
 {
-	return run_job(c, "StartUnit", N_("the service runs"));
+	return run_jobs(c, "StartUnit", N_("runs"));
 }
 
 int verb_trust_service_stop(struct cli *c)
 {
-	return run_job(c, "StopUnit", N_("the service is stopped"));
+	return run_jobs(c, "StopUnit", N_("is stopped"));
 }
 
 int verb_trust_service_restart(struct cli *c)
 {
-	return run_job(c, "RestartUnit", N_("the service was started anew"));
+	return run_jobs(c, "RestartUnit", N_("was started anew"));
 }
 
 /* ---- status ---------------------------------------------------------------------------- */
@@ -204,25 +228,34 @@ static int describe(struct cli *c, const char *unit, json_t *o)
 	return r;
 }
 
-int verb_trust_service_status(struct cli *c)
+/* One as it is: {service, unit, load, state, substate, since?}. */
+static int look_at(struct cli *c, const struct service *s, json_t *list)
 {
-	const char *unit;
-	json_t *o;
-	int r = find_unit(c, &unit);
+	json_t *o = json_pack("{s:s, s:s}", "service", s->name, "unit", s->unit);
+	int r = describe(c, s->unit, o);
 
-	c->foreign = true;
-	if (!r)
-		r = bus_connect(c);
-	if (r)
-		return r;
-	o = json_pack("{s:s, s:s}", "service", c->operands[0], "unit", unit);
-	r = describe(c, unit, o);
-	if (!r && c->json)
-		out_json(o);
-	else if (!r)
-		r = render_object(stdout, o, 0);
 	if (!r && strcmp(json_string_value(json_object_get(o, "state")), "active") != 0)
 		c->exit_status = vmc_code_exit(VMC_ESTATE);
-	json_decref(o);
+	json_array_append_new(list, o);
+	return r;
+}
+
+int verb_trust_service_status(struct cli *c)
+{
+	static const struct column cols[] = {
+		{ N_("SERVICE"), "service" }, { N_("UNIT"), "unit" }, { N_("STATE"), "state" },
+		{ N_("SUBSTATE"), "substate" }, { N_("SINCE"), "since" },
+	};
+	json_t *list = json_array();
+	int r = begin(c);
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(services); i++)
+		if (is_meant(c, &services[i]))
+			r = look_at(c, &services[i], list);
+	if (!r && c->json)
+		out_json(list);
+	else if (!r)
+		r = render_list(stdout, list, cols, ARRAY_SIZE(cols), NULL);
+	json_decref(list);
 	return r;
 }

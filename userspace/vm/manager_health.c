@@ -486,7 +486,7 @@ static void provider_alarms(struct vmm *m, const json_t *o)
 	struct vmm_alarm cert = {
 		.type = VMM_ALARM_PROVIDER_CERT, .severity = VMM_WARNING, .entity_kind = "provider", .entity_id = name,
 		.text = N_("A certificate for the key provider expires soon, and with it the connection to it."),
-		.remedy = N_("'vmcrypt provider show {provider}' names the certificate; 'vmcrypt provider trust {provider}' renews it"),
+		.remedy = N_("'vmcrypt provider show {provider}' names the certificate; 'vmcrypt provider trust {provider} csr' begins its renewal"),
 	};
 
 	/* A name that only VMs know is those VMs' alarm. */
