@@ -205,7 +205,7 @@ expect "trust service start, does not start" 9 '' "*vmcrypt-attestd.service*fail
 run trust service restart
 expect "trust service restart, not installed" 9 '' '*Unit vmcrypt-attestd.service not found*Hint: *not installed*'
 run trust service stop
-expect "trust service stop, not allowed" 2 '' '*Permission denied*'
+expect "trust service stop, not allowed" 2 '' '*Permission denied*Hint: *sudo*'
 run trust service status
 expect "trust service status, one failed" 9 '*attestation *active*key-provider *failed*' ''
 for what in authority ca ek base-image key-provider principal; do

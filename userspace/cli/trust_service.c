@@ -47,14 +47,17 @@ static int begin(struct cli *c)
 /* What systemd says, in its own words. */
 static int systemd_says(struct cli *c, const char *unit, sd_bus_error *e, int r)
 {
-	vmc_fail(&c->err, VMC_ESTATE, "systemd: %s", e->message ? e->message : strerror(-r));
-	if (sd_bus_error_has_name(e, "org.freedesktop.systemd1.NoSuchUnit"))
+	bool refused = sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||
+		       sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED);
+	int code = refused ? VMC_EPERM : VMC_ESTATE;
+
+	vmc_fail(&c->err, code, "systemd: %s", e->message ? e->message : strerror(-r));
+	if (refused)
+		vmc_hint(&c->err, "call it as root (sudo), or have a rule in /etc/polkit-1/rules.d grant it (polkit(8))");
+	else if (sd_bus_error_has_name(e, "org.freedesktop.systemd1.NoSuchUnit"))
 		vmc_hint(&c->err, "the services of a Trust Authority are not installed on this machine (%s)", unit);
-	else if (sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||
-		 sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
-		c->err.code = VMC_EPERM;
 	sd_bus_error_free(e);
-	return c->err.code;
+	return code;
 }
 
 /* ---- jobs ------------------------------------------------------------------------------ */
@@ -205,6 +208,17 @@ static int since(struct cli *c, const char *path, json_t *o)
 	return 0;
 }
 
+static int describe_object(struct cli *c, const char *path, const char *unit, json_t *o)
+{
+	int r = property(c, path, "LoadState", unit, o, "load");
+
+	if (!r)
+		r = property(c, path, "ActiveState", unit, o, "state");
+	if (!r)
+		r = property(c, path, "SubState", unit, o, "substate");
+	return r ? r : since(c, path, o);
+}
+
 static int describe(struct cli *c, const char *unit, json_t *o)
 {
 	sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -214,16 +228,7 @@ static int describe(struct cli *c, const char *unit, json_t *o)
 
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
-	if (r < 0)
-		r = systemd_says(c, unit, &e, r);
-	else
-		r = property(c, path, "LoadState", unit, o, "load");
-	if (!r)
-		r = property(c, path, "ActiveState", unit, o, "state");
-	if (!r)
-		r = property(c, path, "SubState", unit, o, "substate");
-	if (!r)
-		r = since(c, path, o);
+	r = r < 0 ? systemd_says(c, unit, &e, r) : describe_object(c, path, unit, o);
 	sd_bus_message_unref(reply);
 	return r;
 }
