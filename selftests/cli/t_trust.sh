@@ -93,6 +93,9 @@ expect "trust key-provider add" 0 "*'kms1' added*vmcrypt trust key-provider trus
 asked "trust key-provider add sends" key-provider-add \
 	'{"name":"kms1","kind":"kmip","servers":["a:5696","b:1","[::1]:5696","[::1]:2"],"default":true}'
 both "trust key-provider list" '*kms1 *kmip *a:5696 *yes *healthy' trust key-provider list
+both "trust key-provider show" '*kms1*a:5696*' trust key-provider show kms1
+run trust key-provider show kms2
+expect "trust key-provider show, none such" 4 '' "*no key provider 'kms2'*Hint: *trust key-provider list*"
 run trust key-provider remove kms1
 asked "trust key-provider remove sends" key-provider-remove '{"name":"kms1"}'
 run trust key-provider trust kms1 csr

@@ -70,6 +70,29 @@ int verb_trust_provider_list(struct cli *c)
 			   N_("no key provider; 'vmcrypt trust key-provider add kmip NAME --server HOST' adds one"));
 }
 
+int verb_trust_provider_describe(struct cli *c)
+{
+	json_t *o = NULL, *p, *found = NULL;
+	size_t i;
+	int r = trust_ask(c, "key-provider-list", json_object(), &o);
+
+	if (r)
+		return r;
+	json_array_foreach(json_object_get(o, "key_providers"), i, p)
+		if (!strcmp(json_string_value(json_object_get(p, "name")) ?: "", c->operands[0]))
+			found = p;
+	if (!found) {
+		r = vmc_fail(&c->err, VMC_ENOENT, "there is no key provider '%s'", c->operands[0]);
+		vmc_hint(&c->err, "'vmcrypt trust key-provider list' tells which there are");
+	} else if (c->json) {
+		out_json(found);
+	} else {
+		r = render_object(stdout, found, 0);
+	}
+	json_decref(o);
+	return r;
+}
+
 int verb_trust_provider_remove(struct cli *c)
 {
 	return trust_do(c, "key-provider-remove", json_pack("{s:s}", "name", c->operands[0]), c->operands[0],

@@ -115,6 +115,7 @@ int verb_trust_policy_set(struct cli *c);
 /* trust_provider.c */
 int verb_trust_provider_add(struct cli *c);
 int verb_trust_provider_list(struct cli *c);
+int verb_trust_provider_describe(struct cli *c);
 int verb_trust_provider_remove(struct cli *c);
 int verb_trust_provider_csr(struct cli *c);
 int verb_trust_provider_self_signed(struct cli *c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../../lib/message.h"
+#include "advice.h"
 
 int refuse(struct refusal *r, const char *reason)
 {
@@ -57,6 +58,8 @@ json_t *refusal_json(const struct refusal *r, const char *correlation)
 
 	message_english(r->err.text, text, sizeof(text));
 	message_english(r->err.hint, hint, sizeof(hint));
+	advice_fit(text, sizeof(text));
+	advice_fit(hint, sizeof(hint));
 	return json_pack("{s:{s:s, s:s, s:s, s:s, s:O*}, s:s}", "error", "code", vmc_code_name(r->err.code), "reason",
 			 r->reason, "text", text, "hint", hint, "details", r->details, "correlation", correlation);
 }

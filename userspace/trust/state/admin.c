@@ -15,12 +15,14 @@
 #include "../../lib/secmem.h"
 #include "../../lib/util.h"
 #include "../../lib/version.h"
+#include "../http/advice.h"
 #include "tstate.h"
 
 /* ---- the table ---------------------------------------------------------------------- */
 
 #define LOCAL	1	/* only on the machine itself: begins, or handles secrets */
 #define READS	2	/* changes nothing: need not wait for those that do */
+#define KEYS	4	/* its result has texts of the key library */
 
 static const struct verb {
 	const char *name;
@@ -32,7 +34,7 @@ static const struct verb {
 	{ "init", TRUST_ROLE_ADMIN, LOCAL, "cluster address", verb_init },
 	{ "join", TRUST_ROLE_ADMIN, LOCAL, "cluster_key", verb_join },
 	{ "status", TRUST_ROLE_AUDITOR, READS, "", verb_status },
-	{ "health", TRUST_ROLE_AUDITOR, READS, "", verb_health },
+	{ "health", TRUST_ROLE_AUDITOR, READS | KEYS, "", verb_health },
 	{ "remediate", TRUST_ROLE_ADMIN, 0, "force", verb_remediate },
 	{ "state-put", TRUST_ROLE_NONE, 0, "state", verb_state_put },
 	{ "state-get", TRUST_ROLE_AUDITOR, READS, "", verb_state_get },
@@ -54,9 +56,9 @@ static const struct verb {
 	{ "base-image-show", TRUST_ROLE_AUDITOR, READS, "image", verb_image_show },
 	{ "base-image-remove", TRUST_ROLE_ADMIN, 0, "image force", verb_image_remove },
 	{ "key-provider-add", TRUST_ROLE_ADMIN, 0, "name kind servers username tls_min default", verb_provider_add },
-	{ "key-provider-list", TRUST_ROLE_AUDITOR, READS, "", verb_provider_list },
+	{ "key-provider-list", TRUST_ROLE_AUDITOR, READS | KEYS, "", verb_provider_list },
 	{ "key-provider-remove", TRUST_ROLE_ADMIN, 0, "name", verb_provider_remove },
-	{ "key-provider-trust", TRUST_ROLE_ADMIN, LOCAL, "name verb args", verb_provider_trust },
+	{ "key-provider-trust", TRUST_ROLE_ADMIN, LOCAL | KEYS, "name verb args", verb_provider_trust },
 	{ "principal-add", TRUST_ROLE_ADMIN, 0, "name role fingerprint pem", verb_principal_add },
 	{ "principal-list", TRUST_ROLE_AUDITOR, READS, "", verb_principal_list },
 	{ "principal-remove", TRUST_ROLE_ADMIN, 0, "name", verb_principal_remove },
@@ -149,6 +151,10 @@ int trust_admin_local(struct trust_admin *a, enum trust_role role, const char *v
 		pthread_mutex_unlock(&a->change);
 	if (!rc && !c.result)
 		rc = call_give(&c, json_object());
+	if (rc && err)
+		advice_fit_error(err);
+	else if (v->flags & KEYS)
+		advice_fit_json(c.result);
 	if (!rc)
 		*result = c.result;
 	else

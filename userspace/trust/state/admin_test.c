@@ -474,6 +474,7 @@ static void test_key_providers(void **state)
 	o = call(&net[0], "key-provider-list", NULL);
 	assert_true(json_is_true(json_object_get(element(o, "key_providers", 0), "default")));
 	assert_int_equal(json_array_size(json_object_get(element(o, "key_providers", 0), "pins")), 1);
+	assert_contains(text(element(o, "key_providers", 0), "state"), "vmcrypt trust key-provider trust kms csr");
 	json_decref(o);
 	/* the other authority gets the provider and what its servers are trusted by, and no credentials */
 	do_call(&net[0], "remediate", NULL);
