@@ -216,3 +216,12 @@ for what in authority ca ek base-image key-provider principal; do
 	expect "trust $what list, none" 0 '*no*' ''
 done
 stop_mock
+
+# all that an administrator may ask for, but what authorities tell one another
+sed -n 's/^\t{ "\([a-z-]*\)", TRUST_ROLE.*/\1/p' "$top/userspace/trust/state/admin.c" | grep -v '^state-' | sort > there
+sed -n 's/^org\.vmcrypt1\.Trust\.Call ssa{sv} \([a-z-]*\) .*/\1/p' all-calls | sort -u > odd
+if [ -s there ] && cmp -s there odd; then
+	ok "each verb of an authority is called, and no other"
+else
+	not_ok "each verb of an authority is called, and no other" "$(diff there odd)"
+fi
