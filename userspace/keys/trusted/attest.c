@@ -121,35 +121,21 @@ static json_t *attest_body(const struct walk *w, const struct challenge *c, cons
 			 "boot_receipt", w->a->boot_receipt);
 }
 
-/* The claims of @jwt, which is for others to verify: it came from the service itself. NULL. */
-static json_t *claims_of(const char *jwt)
-{
-	const char *dot = strchr(jwt, '.'), *end = dot ? strchr(dot + 1, '.') : NULL;
-	uint8_t *text;
-	json_t *o = NULL;
-	size_t n, len;
-
-	if (!end)
-		return NULL;
-	len = (size_t)(end - dot - 1);
-	text = malloc(len + 1);
-	if (text && !b64url_decode(dot + 1, len, text, len, &n))
-		o = json_loadb((const char *)text, n, JSON_REJECT_DUPLICATES, NULL);
-	free(text);
-	return o;
-}
-
-/* Times by this host's clock, whatever the authority's says. */
+/*
+ * Times by this host's clock, whatever the authority's says. The claims are for others to verify: the token came from the
+ * service itself. The lease is among them; without one that is there keys would stay for good.
+ */
 static int fill_token(struct agent_token *t, const json_t *answer, const json_t *claims, uint64_t start)
 {
+	const json_t *allowed = json_object_get(json_object_get(claims, "vmcrypt"), "lease");
 	json_int_t lifetime = json_integer_value(json_object_get(claims, "exp")) -
 			      json_integer_value(json_object_get(claims, "iat"));
 	json_int_t next = json_integer_value(json_object_get(answer, "next"));
-	json_int_t lease = json_integer_value(json_object_get(json_object_get(claims, "vmcrypt"), "lease"));
+	json_int_t lease = json_integer_value(allowed);
 	const char *jti = json_string_value(json_object_get(claims, "jti"));
 
 	if (!jti || strlen(jti) >= sizeof(t->id) || lifetime <= MARGIN_MS / 1000 || lifetime > LIFETIME_MAX ||
-	    lease < 0 || lease > UINT32_MAX)
+	    !json_is_integer(allowed) || lease < 0 || lease > UINT32_MAX)
 		return VMC_EPROTO;
 	snprintf(t->id, sizeof(t->id), "%s", jti);
 	t->lease = (uint32_t)lease;
@@ -182,13 +168,12 @@ static int take_answer(struct walk *w, const json_t *answer, struct evidence *e,
 	const char *boot = json_string_value(json_object_get(answer, "boot_receipt"));
 	struct vmc_error err = VMC_ERROR_INIT;
 	struct agent_token *t;
-	json_t *claims;
+	json_t *claims = NULL;
 
 	if (!jwt || strlen(jwt) > JWT_MAX || !boot || strlen(boot) > RECEIPT_MAX)
 		return walk_nonsense(w, N_("no token, or no receipt"));
-	claims = claims_of(jwt);
 	t = calloc(1, sizeof(*t));
-	if (!claims || !t || fill_token(t, answer, claims, start)) {
+	if (!t || jwt_peek(jwt, &claims, &err) || fill_token(t, answer, claims, start)) {
 		json_decref(claims);
 		free(t);
 		return walk_nonsense(w, N_("a token that makes no sense"));
