@@ -121,6 +121,15 @@ static json_t *attest_body(const struct walk *w, const struct challenge *c, cons
 			 "boot_receipt", w->a->boot_receipt);
 }
 
+/* Seconds that the token is good for; 0: its times make no sense. */
+static json_int_t lifetime_of(const json_t *claims)
+{
+	json_int_t from = json_integer_value(json_object_get(claims, "iat"));
+	json_int_t to = json_integer_value(json_object_get(claims, "exp"));
+
+	return from >= 0 && to > from && to - from <= LIFETIME_MAX ? to - from : 0;
+}
+
 /*
  * Times by this host's clock, whatever the authority's says. The claims are for others to verify: the token came from the
  * service itself. The lease is among them; without one that is there keys would stay for good.
@@ -128,14 +137,12 @@ static json_t *attest_body(const struct walk *w, const struct challenge *c, cons
 static int fill_token(struct agent_token *t, const json_t *answer, const json_t *claims, uint64_t start)
 {
 	const json_t *allowed = json_object_get(json_object_get(claims, "vmcrypt"), "lease");
-	json_int_t lifetime = json_integer_value(json_object_get(claims, "exp")) -
-			      json_integer_value(json_object_get(claims, "iat"));
-	json_int_t next = json_integer_value(json_object_get(answer, "next"));
+	json_int_t next = json_integer_value(json_object_get(answer, "next")), lifetime = lifetime_of(claims);
 	json_int_t lease = json_integer_value(allowed);
 	const char *jti = json_string_value(json_object_get(claims, "jti"));
 
-	if (!jti || strlen(jti) >= sizeof(t->id) || lifetime <= MARGIN_MS / 1000 || lifetime > LIFETIME_MAX ||
-	    !json_is_integer(allowed) || lease < 0 || lease > UINT32_MAX)
+	if (!jti || strlen(jti) >= sizeof(t->id) || lifetime <= MARGIN_MS / 1000 || !json_is_integer(allowed) ||
+	    lease < 0 || lease > UINT32_MAX)
 		return VMC_EPROTO;
 	snprintf(t->id, sizeof(t->id), "%s", jti);
 	t->lease = (uint32_t)lease;

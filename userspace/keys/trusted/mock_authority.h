@@ -21,6 +21,7 @@ struct mock_authority {
 	bool other_ak;			/* VMC_ESTATE once, until it is enrolled again */
 	int lifetime, next, lease;	/* seconds; of tokens */
 	bool no_lease;			/* a token that does not tell it */
+	bool backwards;			/* one from before 1970 to the end of time */
 	/* what was seen */
 	unsigned int enrolled, challenged, attested, asked[2], kmx_asked[2];
 	bool had_boot_receipt, quick;

@@ -257,6 +257,9 @@ static void test_nonsense(void **state)
 	m.no_lease = true;
 	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EPROTO, &err);
 	m.no_lease = false;
+	m.backwards = true;
+	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EPROTO, &err);
+	m.backwards = false;
 	m.lifetime = 5;		/* over before it begins */
 	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EPROTO, &err);
 }
