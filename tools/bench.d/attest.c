@@ -157,7 +157,7 @@ static void check_image(void)
 	json_t *which;
 
 	must(!eventlog_parse(w.log, w.n_log, &log, &w.err));
-	must(!image_match(w.images, log, MASK, &which, &w.err));
+	must(!image_match(w.images, log, TPM2_ALG_SHA256, MASK, &which, &w.err));
 	json_decref(which);
 	eventlog_free(log);
 }

@@ -214,7 +214,7 @@ static int check_secure_boot(struct attestation *a)
 static int check_image(struct attestation *a)
 {
 	const json_t *images = json_object_get(a->c->state, "images");
-	int rc = image_match(images, a->log, a->mask, &a->image, &a->r->err);
+	int rc = image_match(images, a->log, a->pcrs.bank, a->mask, &a->image, &a->r->err);
 
 	if (!rc) {
 		snprintf(a->note->image, sizeof(a->note->image), "%s",

@@ -30,7 +30,7 @@ static void match(const struct eventlog *log)
 	if (image_from_eventlog(log, TPM2_ALG_SHA256, &meta, &image, NULL))
 		return;
 	images = json_pack("[o]", image);
-	if (image_match(images, log, 0xffff, &which, NULL))
+	if (image_match(images, log, TPM2_ALG_SHA256, 0xffff, &which, NULL))
 		abort();
 	json_decref(which);
 	json_decref(images);

@@ -46,14 +46,15 @@ int image_parse(const char *text, size_t len, json_t **image, struct vmc_error *
 
 /*
  * Which of @images (an array of image_check()ed ones) is it that @log, which
- * eventlog_check()ed, tells of? *@which: {"id", "name"}. None: VMC_ETPMPOLICY, and
+ * eventlog_check()ed with PCRs of @bank, tells of? Images of other banks are passed
+ * over: what a log has of those, no quote vouches for. *@which: {"id", "name"}. None: VMC_ETPMPOLICY, and
  * *@which tells what differs from the nearest one:
  * {"nearest": {"id", "name"}, "pcrs": [4], "events": [{"pcr", "index", "expected": {"type", "digest", "text"},
  *  "found": {...}}, ...], "more": 0}; "index" counts the events of the PCR from 0; "expected" or "found" is null when
- * there is one too many or too few. With no images at all: VMC_ENOENT, *@which NULL.
+ * there is one too many or too few. With no images of @bank: VMC_ENOENT, *@which NULL.
  * A mask with PCRs above 15, or with none: VMC_EINVAL. Caller drops *@which.
  */
-int image_match(const json_t *images, const struct eventlog *log, uint32_t mask, json_t **which,
+int image_match(const json_t *images, const struct eventlog *log, TPMI_ALG_HASH bank, uint32_t mask, json_t **which,
 		struct vmc_error *err);
 
 #endif

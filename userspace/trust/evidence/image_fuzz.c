@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct eventlog nothing = { 0 };
 	json_t *image, *again, *images, *which;
+	TPMI_ALG_HASH bank;
 	char *text;
 
 	if (image_parse((const char *)data, size, &image, NULL))
@@ -20,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	free(text);
 	images = json_pack("[O, O]", image, again);
-	(void)image_match(images, &nothing, 0xffff, &which, NULL);
+	bank = pcrs_bank(json_string_value(json_object_get(image, "bank")));
+	(void)image_match(images, &nothing, bank, 0xffff, &which, NULL);
 	json_decref(which);
 	json_decref(images);
 	json_decref(again);

@@ -259,23 +259,59 @@ static int none_fits(const json_t *images, const struct eventlog *log, uint32_t 
 	return rc;
 }
 
-int image_match(const json_t *images, const struct eventlog *log, uint32_t mask, json_t **which, struct vmc_error *err)
+static int match(const json_t *images, const struct eventlog *log, uint32_t mask, json_t **which, struct vmc_error *err)
 {
 	const json_t *image;
 	size_t i;
 
-	*which = NULL;
-	if (!mask || mask >> IMAGE_PCRS)
-		return vmc_fail(err, VMC_EINVAL, "base images are matched by PCRs 0 to %u", IMAGE_PCRS - 1);
-	if (!json_array_size(images)) {
-		vmc_fail(err, VMC_ENOENT, "there are no base images");
-		vmc_hint(err, "vmcrypt trust host-image export on a host that is as it should be, vmcrypt trust base-image import at the authority");
-		return VMC_ENOENT;
-	}
 	json_array_foreach(images, i, image)
 		if (fits(image, log, mask)) {
 			*which = id_and_name(image);
 			return *which ? 0 : no_memory(err);
 		}
 	return none_fits(images, log, mask, which, err);
+}
+
+/* Of the banks that were not quoted a log says what it likes: an image of one of them is not matched. */
+static json_t *of_bank(const json_t *images, TPMI_ALG_HASH bank)
+{
+	json_t *list = json_array(), *image;
+	size_t i;
+
+	json_array_foreach(images, i, image)
+		if (bank_of(image) == bank && json_array_append(list, image)) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+static int no_images(bool others, TPMI_ALG_HASH bank, struct vmc_error *err)
+{
+	if (others)
+		vmc_fail(err, VMC_ENOENT, "there are no base images of PCR bank %s", pcrs_bank_name(bank));
+	else
+		vmc_fail(err, VMC_ENOENT, "there are no base images");
+	vmc_hint(err, "vmcrypt trust host-image export on a host that is as it should be, vmcrypt trust base-image import at the authority");
+	return VMC_ENOENT;
+}
+
+int image_match(const json_t *images, const struct eventlog *log, TPMI_ALG_HASH bank, uint32_t mask, json_t **which,
+		struct vmc_error *err)
+{
+	json_t *list;
+	int rc;
+
+	*which = NULL;
+	if (!mask || mask >> IMAGE_PCRS)
+		return vmc_fail(err, VMC_EINVAL, "base images are matched by PCRs 0 to %u", IMAGE_PCRS - 1);
+	list = of_bank(images, bank);
+	if (!list)
+		return no_memory(err);
+	if (json_array_size(list))
+		rc = match(list, log, mask, which, err);
+	else
+		rc = no_images(json_array_size(images), bank, err);
+	json_decref(list);
+	return rc;
 }

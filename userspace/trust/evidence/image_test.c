@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../../testing/testing.h"
+#include "event_types.h"
 #include "mock_logs.h"
 
 #define MASK	0xffu
@@ -76,7 +77,7 @@ static void an_image_matches_its_start(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct eventlog *log = mock_log(i ? LOG_OVMF : LOG_SEABIOS);
 
-		assert_ok(image_match(images, log, MASK, &which, &err), &err);
+		assert_ok(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), &err);
 		assert_string_equal(word(which, "name"), i ? "efi" : "bios");
 		json_decref(which);
 		eventlog_free(log);
@@ -92,7 +93,7 @@ static void what_differs_from_the_nearest_is_told(void **state)
 	(void)state;
 	json_array_append_new(images, image_of(LOG_SEABIOS, "bios"));
 	json_array_append_new(images, image_of(LOG_OVMF, "efi"));
-	assert_code(image_match(images, log, 1u << 7, &which, &err), VMC_ETPMPOLICY, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, 1u << 7, &which, &err), VMC_ETPMPOLICY, &err);
 	assert_string_equal(word(json_object_get(which, "nearest"), "name"), "efi");
 	assert_int_equal(json_integer_value(json_array_get(json_object_get(which, "pcrs"), 0)), 7);
 	first = json_array_get(json_object_get(which, "events"), 0);
@@ -113,11 +114,11 @@ static void only_the_policy_s_pcrs_must_fit(void **state)
 
 	(void)state;
 	json_array_append_new(images, image_of(LOG_OVMF, "efi"));
-	assert_ok(image_match(images, log, 1u << 2 | 1u << 3 | 1u << 5, &which, &err), &err);
+	assert_ok(image_match(images, log, TPM2_ALG_SHA256, 1u << 2 | 1u << 3 | 1u << 5, &which, &err), &err);
 	json_decref(which);
-	assert_code(image_match(images, log, MASK, &which, &err), VMC_ETPMPOLICY, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), VMC_ETPMPOLICY, &err);
 	json_decref(which);
-	assert_code(image_match(images, log, 1u << 16, &which, &err), VMC_EINVAL, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, 1u << 16, &which, &err), VMC_EINVAL, &err);
 	json_decref(images);
 	eventlog_free(log);
 }
@@ -131,16 +132,44 @@ static void one_event_too_many_is_one_difference(void **state)
 	json_array_append_new(images, image_of(LOG_OVMF, "efi"));
 	log->events[log->n] = log->events[log->n - 1];	/* there is room: it grows by doubling */
 	log->events[log->n++].pcr = 4;
-	assert_code(image_match(images, log, MASK, &which, &err), VMC_ETPMPOLICY, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), VMC_ETPMPOLICY, &err);
 	events = json_object_get(which, "events");
 	assert_int_equal(json_array_size(events), 1);
 	assert_true(json_is_null(json_object_get(json_array_get(events, 0), "expected")));
 	assert_contains(err.text, "expected none, found EV_");
 	json_decref(which);
 	log->n = 3;
-	assert_code(image_match(images, log, MASK, &which, &err), VMC_ETPMPOLICY, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), VMC_ETPMPOLICY, &err);
 	assert_int_equal(json_array_size(json_object_get(which, "events")), IMAGE_DIFFERENCES_MAX);
 	assert_true(json_integer_value(json_object_get(which, "more")) > 0);
+	json_decref(which);
+	json_decref(images);
+	eventlog_free(log);
+}
+
+/* A log that was checked by SHA-256 says of SHA-384 what its host would have it say. */
+static void a_bank_that_was_not_quoted_proves_nothing(void **state)
+{
+	static const uint8_t forged[48] = { 1 };
+	struct eventlog *log = mock_log(LOG_OVMF);
+	json_t *images = json_array(), *image, *which;
+
+	(void)state;
+	for (size_t i = 0; i < log->n; i++) {
+		const struct event_digest *proven = event_digest(&log->events[i], TPM2_ALG_SHA256);
+
+		if (log->events[i].type == EV_NO_ACTION)
+			continue;
+		log->events[i].digests[0] = *proven;
+		log->events[i].digests[1] = (struct event_digest){ TPM2_ALG_SHA384, forged };
+		log->events[i].n_digests = 2;
+	}
+	assert_ok(image_from_eventlog(log, TPM2_ALG_SHA384, &meta, &image, &err), &err);
+	json_array_append_new(images, image);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), VMC_ENOENT, &err);
+	assert_contains(err.text, "of PCR bank sha256");
+	assert_null(which);
+	assert_ok(image_match(images, log, TPM2_ALG_SHA384, MASK, &which, &err), &err);
 	json_decref(which);
 	json_decref(images);
 	eventlog_free(log);
@@ -152,7 +181,7 @@ static void no_images_is_its_own_error(void **state)
 	json_t *images = json_array(), *which;
 
 	(void)state;
-	assert_code(image_match(images, log, MASK, &which, &err), VMC_ENOENT, &err);
+	assert_code(image_match(images, log, TPM2_ALG_SHA256, MASK, &which, &err), VMC_ENOENT, &err);
 	assert_null(which);
 	json_decref(images);
 	eventlog_free(log);
@@ -214,6 +243,7 @@ int main(void)
 		cmocka_unit_test(what_differs_from_the_nearest_is_told),
 		cmocka_unit_test(only_the_policy_s_pcrs_must_fit),
 		cmocka_unit_test(one_event_too_many_is_one_difference),
+		cmocka_unit_test(a_bank_that_was_not_quoted_proves_nothing),
 		cmocka_unit_test(no_images_is_its_own_error),
 		cmocka_unit_test(an_altered_image_is_refused),
 		cmocka_unit_test(what_is_no_image_is_refused),
