@@ -183,14 +183,14 @@ static int check_newer(const struct trust_state *s, const json_t *state, struct 
 	return VMC_EREPLAY;
 }
 
-/* @state and @jws are taken over. */
-static void adopt(struct trust_state *s, json_t *state, char *jws)
+/* @state and @jws are taken over. @m: of the file that they are in. */
+static void adopt(struct trust_state *s, json_t *state, char *jws, const struct mark *m)
 {
 	json_decref(s->json);
 	free(s->jws);
 	s->json = state;
 	s->jws = jws;
-	look(s, &s->mark);
+	s->mark = *m;
 }
 
 /* Under the lock. */
@@ -213,7 +213,8 @@ static int reload(struct trust_state *s, struct vmc_error *err)
 	if (!rc) {
 		rc = check_newer(s, state, err);
 		if (!rc) {
-			adopt(s, state, jws);
+			/* as it was before it was read: what came since is for the next time */
+			adopt(s, state, jws, &m);
 			return 0;
 		}
 		json_decref(state);
@@ -254,13 +255,13 @@ int trust_state_open(struct trust_state **ret, const char *dir, struct vmc_error
 
 int trust_state_reopen(struct trust_state *s, struct vmc_error *err)
 {
+	const struct mark none = { .ino = 0 };
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
 	EVP_PKEY_free(s->public);
 	s->public = NULL;
-	adopt(s, NULL, NULL);
-	memset(&s->mark, 0, sizeof(s->mark));
+	adopt(s, NULL, NULL, &none);
 	rc = reload(s, err);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
@@ -330,12 +331,14 @@ static int no_cluster(struct vmc_error *err)
 static int put(struct trust_state *s, json_t *state, char *jws, struct vmc_error *err)
 {
 	char path[PATH_MAX];
+	struct mark m;
 	int rc;
 
 	path_of(s, STATE_FILE, path);
 	rc = fs_replace(path, jws, strlen(jws), 0600, err);
 	if (!rc) {
-		adopt(s, state, jws);
+		look(s, &m);
+		adopt(s, state, jws, &m);
 		return 0;
 	}
 	json_decref(state);

@@ -3,9 +3,11 @@
 
 #include "state.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -405,6 +407,64 @@ static void test_push_and_rollback(void **state)
 	free(again);
 }
 
+/* So that it takes a while to be read. */
+static int make_large(json_t *state, void *data, struct vmc_error *e)
+{
+	json_t *events = json_array(), *image = json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:O}", "v", 1, "bank", "sha256", "id", (char *)data, "name", "large", "imported",
+		"2026-01-01T00:00:00Z", "events", events);
+
+	(void)e;
+	for (int i = 0; i < 4096; i++)
+		json_array_append_new(events, json_pack("{s:s%}", "text", (char *)data, (size_t)64));
+	json_decref(events);
+	return json_array_append_new(json_object_get(state, "images"), image);
+}
+
+static void *reload_thread(void *data)
+{
+	assert_ok(trust_state_reload(data, &err), &err);
+	return NULL;
+}
+
+static void test_change_while_reading_is_seen(void **state)
+{
+	char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	char *dir, *jws[3], path[4096], next[4096], event[4096];
+	struct world *w = *state;
+	struct trust_state *b, *c;
+	int lease = 60, watch = inotify_init1(IN_CLOEXEC);
+	pthread_t t;
+
+	assert_ok(trust_state_init(w->s, "blue", &err), &err);
+	b = follower(w, &dir);
+	snprintf(path, sizeof(path), "%s/state.jws", dir);
+	snprintf(next, sizeof(next), "%s/next", dir);
+	assert_ok(trust_state_get(w->s, &jws[0], &err), &err);
+	assert_ok(trust_state_edit(w->s, make_large, id, &err), &err);
+	assert_ok(trust_state_get(w->s, &jws[1], &err), &err);
+	assert_ok(trust_state_edit(w->s, set_lease, &lease, &err), &err);
+	assert_ok(trust_state_get(w->s, &jws[2], &err), &err);
+	assert_ok(trust_state_put(b, jws[0], &err), &err);
+	assert_ok(trust_state_open(&c, dir, &err), &err);
+	assert_ok(fs_replace(path, jws[1], strlen(jws[1]), 0600, &err), &err);
+	assert_ok(fs_replace(next, jws[2], strlen(jws[2]), 0600, &err), &err);
+	assert_true(inotify_add_watch(watch, path, IN_CLOSE_NOWRITE) >= 0);
+	assert_int_equal(pthread_create(&t, NULL, reload_thread, c), 0);
+	/* its bytes were read, and are being looked at */
+	assert_true(read(watch, event, sizeof(event)) > 0);
+	assert_int_equal(rename(next, path), 0);
+	pthread_join(t, NULL);
+	assert_ok(trust_state_reload(c, &err), &err);
+	assert_int_equal(serial_of(c), 3);
+	close(watch);
+	trust_state_close(c);
+	trust_state_close(b);
+	test_rmdir(dir);
+	for (int i = 0; i < 3; i++)
+		free(jws[i]);
+}
+
 /* Two that were signed under one serial, as after a restore. */
 static void test_fork_refused(void **state)
 {
@@ -562,6 +622,7 @@ int main(void)
 		TEST(test_edit_and_reopen),
 		TEST(test_altered_file_refused),
 		TEST(test_push_and_rollback),
+		TEST(test_change_while_reading_is_seen),
 		TEST(test_fork_refused),
 		TEST(test_other_cluster_refused),
 		cmocka_unit_test(test_roles),
