@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The Attestation Service without HTTP: a host from enrolment to token, and every way to be refused. */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../../keys/cert.h"
 #include "../../lib/secmem.h"
 #include "../../testing/testing.h"
+#include "../evidence/mock_ekca.h"
+#include "../token/b64url.h"
 #include "../token/ear.h"
 #include "../token/jwt.h"
 #include "attest_priv.h"
@@ -305,6 +309,53 @@ static void refuses_what_was_removed(void **state)
 	assert_contains(w->r.err.text, "was removed");
 }
 
+static void trust_ca(struct world *w, const char *name, const struct mock_ca *ca)
+{
+	json_t *cas = json_object_get(json_object_get(w->state, "tpm2"), "ca_certificates");
+	char *pem = mock_ca_pem(ca);
+
+	json_array_clear(cas);
+	json_array_append_new(cas, json_pack("{s:s, s:s}", "name", name, "pem", pem));
+	OPENSSL_free(pem);
+	changed(w);
+}
+
+static void enroll_by_certificate(struct world *w, const struct mock_ca *maker)
+{
+	json_t *a, *b, *body = mock_host_enroll(w->h);
+	uint8_t der[EK_DER_MAX];
+	size_t n = mock_ca_issue(maker, w->h->ek, ODD_NONE, der, sizeof(der));
+
+	json_object_set_new(body, "ek_cert", b64url_json(der, n));
+	assert_ok(say(w, attest_enroll, body, &a), &w->r.err);
+	assert_ok(say(w, attest_confirm, mock_host_confirm(w->h, a), &b), &w->r.err);
+	mock_host_enrolled(w->h, b);
+	json_decref(a);
+	json_decref(b);
+}
+
+/* It is the certificate that is trusted: another one of the same name is not it, and by another name it is. */
+static void knows_a_ca_by_its_certificate(void **state)
+{
+	struct mock_ca maker, other;
+	struct world *w = *state;
+
+	mock_ca_new(&maker, "Maker of TPMs", NULL);
+	mock_ca_new(&other, "Maker of TPMs", NULL);
+	w->now = time(NULL);
+	json_array_clear(json_object_get(json_object_get(w->state, "tpm2"), "eks"));
+	trust_ca(w, "maker", &maker);
+	enroll_by_certificate(w, &maker);
+	attest_ok(w);
+	trust_ca(w, "maker", &other);
+	attest_refused(w, VMC_ETRUST, REASON_EK_UNTRUSTED);
+	assert_contains(w->r.err.text, "the CA 'maker'");
+	trust_ca(w, "the maker", &maker);
+	attest_ok(w);
+	mock_ca_free(&maker);
+	mock_ca_free(&other);
+}
+
 static void refuses_late_and_foreign_answers(void **state)
 {
 	struct world *w = *state;
@@ -481,6 +532,7 @@ int main(void)
 		T(refuses_a_wrong_secret), T(refuses_nonsense), T(refuses_without_receipt), T(refuses_what_was_removed),
 		T(refuses_late_and_foreign_answers), T(refuses_rebound_evidence), T(refuses_altered_evidence),
 		T(names_what_differs), T(wants_secure_boot), T(knows_quick_boots), T(borrows_no_receipt),
+		T(knows_a_ca_by_its_certificate),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 

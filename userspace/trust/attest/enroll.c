@@ -17,6 +17,11 @@
 
 /* ---- is the endorsement key one to trust? -------------------------------- */
 
+/* The CA that vouches for a TPM; no name: an operator does. */
+struct ca {
+	char name[EK_CA_NAME_MAX], sha256[EK_CA_ID_LEN];
+};
+
 struct certificates {
 	struct ek_der leaf, chain[EK_CHAIN_MAX];
 	size_t n_chain;
@@ -61,8 +66,8 @@ static int read_certificates(const json_t *body, struct certificates *x, struct 
 	return rc;
 }
 
-static int check_certificate(struct attest_service *s, const struct attest_call *c, const struct ek *ek,
-			     char ca[EK_CA_NAME_MAX], struct refusal *r)
+static int check_certificate(struct attest_service *s, const struct attest_call *c, const struct ek *ek, struct ca *ca,
+			     struct refusal *r)
 {
 	struct certificates x = { .n_chain = 0 };
 	struct trustees *t;
@@ -71,8 +76,10 @@ static int check_certificate(struct attest_service *s, const struct attest_call 
 	if (!rc) {
 		rc = refuse_as(trustees_get(&s->trustees, c->state, s->token_key, &t, &r->err), r, REASON_UNAVAILABLE);
 		if (!rc) {
-			rc = ek_check_certificate(ek, &x.leaf, x.chain, x.n_chain, t->cas, c->now, ca, &r->err);
+			rc = ek_check_certificate(ek, &x.leaf, x.chain, x.n_chain, t->cas, c->now, ca->name, &r->err);
 			refuse_as(rc, r, REASON_EK_UNTRUSTED);
+			if (!rc)
+				snprintf(ca->sha256, sizeof(ca->sha256), "%s", ek_cas_fingerprint(t->cas, ca->name));
 			trustees_put(&s->trustees, t);
 		}
 	}
@@ -116,17 +123,17 @@ static int not_listed(const json_t *state, const struct ek *ek, struct refusal *
 }
 
 /* By its certificate, or else because it is listed; @ca: empty in the second case. */
-static int check_ek(struct attest_service *s, const struct attest_call *c, const struct ek *ek,
-		    char ca[EK_CA_NAME_MAX], struct refusal *r)
+static int check_ek(struct attest_service *s, const struct attest_call *c, const struct ek *ek, struct ca *ca,
+		    struct refusal *r)
 {
 	int rc;
 
-	ca[0] = '\0';
+	ca->name[0] = ca->sha256[0] = '\0';
 	if (json_object_get(c->body, "ek_cert")) {
 		rc = check_certificate(s, c, ek, ca, r);
 		if (!rc || !public_is_good(c->state, ek->id))
 			return rc;
-		ca[0] = '\0';
+		ca->name[0] = ca->sha256[0] = '\0';
 		refusal_clear(r);
 	}
 	return public_is_good(c->state, ek->id) ? 0 : not_listed(c->state, ek, r);
@@ -172,7 +179,7 @@ static int read_keys(const json_t *body, struct ek *ek, struct ak *ak, struct re
 
 /* Credential and context for the secret, whose digest alone is remembered. */
 static int credential_of(struct attest_service *s, const struct attest_call *c, const struct ek *ek,
-			 const struct ak *ak, const char *ca, const uint8_t *secret, json_t **result,
+			 const struct ak *ak, const struct ca *ca, const uint8_t *secret, json_t **result,
 			 const struct attest_note *note, struct refusal *r)
 {
 	struct credential made;
@@ -185,8 +192,9 @@ static int credential_of(struct attest_service *s, const struct attest_call *c, 
 		return refuse_as(rc, r, REASON_EK_UNTRUSTED);
 	if (EVP_Digest(secret, MAKECRED_SECRET, digest, NULL, EVP_sha256(), NULL) != 1)
 		return refuse_as(vmc_fail(&r->err, VMC_ENOMEM, "no memory for a digest"), r, REASON_UNAVAILABLE);
-	state = json_pack("{s:s, s:s, s:O, s:s, s:o}", "ek", ek->id, "host", note->host, "ak",
-			  json_object_get(c->body, "ak_pub"), "ca", ca, "digest", b64url_json(digest, sizeof(digest)));
+	state = json_pack("{s:s, s:s, s:O, s:s, s:s, s:o}", "ek", ek->id, "host", note->host, "ak",
+			  json_object_get(c->body, "ak_pub"), "ca", ca->name, "ca_sha256", ca->sha256, "digest",
+			  b64url_json(digest, sizeof(digest)));
 	rc = state ? context_seal(s->contexts, ATTEST_PURPOSE_ENROLL, state, c->now + ATTEST_ANSWER_SECONDS, &context,
 				  &r->err) : vmc_fail(&r->err, VMC_ENOMEM, "no memory for a context");
 	json_decref(state);
@@ -202,7 +210,7 @@ int attest_enroll(struct attest_service *s, const struct attest_call *c, json_t 
 		  struct refusal *r)
 {
 	uint8_t *secret = secmem_alloc(MAKECRED_SECRET);
-	char ca[EK_CA_NAME_MAX];
+	struct ca ca;
 	struct ek ek;
 	struct ak ak;
 	int rc;
@@ -216,10 +224,10 @@ int attest_enroll(struct attest_service *s, const struct attest_call *c, json_t 
 		rc = read_keys(c->body, &ek, &ak, r);
 	if (!rc) {
 		snprintf(note->ek, sizeof(note->ek), "%s", ek.id);
-		rc = check_ek(s, c, &ek, ca, r);
+		rc = check_ek(s, c, &ek, &ca, r);
 	}
 	if (!rc)
-		rc = credential_of(s, c, &ek, &ak, ca, secret, result, note, r);
+		rc = credential_of(s, c, &ek, &ak, &ca, secret, result, note, r);
 	secmem_free(secret, MAKECRED_SECRET);
 	return rc;
 }
@@ -277,10 +285,11 @@ int attest_confirm(struct attest_service *s, const struct attest_call *c, json_t
 int receipt_make(struct attest_service *s, const json_t *enrolled, int64_t now, char **token, struct vmc_error *err)
 {
 	const char *ca = json_string_value(json_object_get(enrolled, "ca"));
-	json_t *claims = json_pack("{s:s, s:I, s:O, s:O, s:O, s:s, s:s*}", "iss", s->authority, "iat", (json_int_t)now,
-				   "sub", json_object_get(enrolled, "ek"), "host", json_object_get(enrolled, "host"),
-				   "ak", json_object_get(enrolled, "ak"), "ek_by", *ca ? "certificate" : "public", "ca",
-				   *ca ? ca : NULL);
+	json_t *claims = json_pack("{s:s, s:I, s:O, s:O, s:O, s:s, s:s*, s:O*}", "iss", s->authority, "iat",
+				   (json_int_t)now, "sub", json_object_get(enrolled, "ek"), "host",
+				   json_object_get(enrolled, "host"), "ak", json_object_get(enrolled, "ak"), "ek_by",
+				   *ca ? "certificate" : "public", "ca", *ca ? ca : NULL, "ca_sha256",
+				   *ca ? json_object_get(enrolled, "ca_sha256") : NULL);
 	int rc = claims ? jwt_sign(s->token_key, JWT_TYP_AK, claims, token, err) :
 		 vmc_fail(err, VMC_ENOMEM, "no memory for a receipt");
 
@@ -300,13 +309,14 @@ static int enroll_anew(struct refusal *r)
 	return refuse(r, REASON_AK_UNKNOWN);
 }
 
-/* What was trusted when it was made may have been removed since. */
-static int still_trusted(const struct attest_call *c, const struct receipt *x, struct refusal *r)
+/* What was trusted when it was made may have been removed since; its name may be that of another CA by now. */
+static int still_trusted(const struct attest_call *c, const struct receipt *x, const struct ek_cas *cas,
+			 struct refusal *r)
 {
 	const char *ca = json_string_value(json_object_get(x->claims, "ca"));
+	const char *sha256 = json_string_value(json_object_get(x->claims, "ca_sha256"));
 
-	if (x->by_certificate ? ca && listed(tpm2(c->state, "ca_certificates"), "name", ca) :
-	    public_is_good(c->state, x->ek))
+	if (x->by_certificate ? sha256 && ek_cas_has(cas, sha256) : public_is_good(c->state, x->ek))
 		return 0;
 	if (x->by_certificate)
 		vmc_fail(&r->err, VMC_ETRUST, "the CA '%s' of the TPM of host '%s' was removed from this Trust Authority",
@@ -355,17 +365,18 @@ int receipt_read(struct attest_service *s, const struct attest_call *c, struct r
 	if (rc)
 		return rc;
 	rc = jwt_verify(token, t->keys, t->n_keys, &want, &x->claims, &r->err);
-	trustees_put(&s->trustees, t);
 	if (rc) {
 		vmc_prefix(&r->err, "the receipt of the attestation key: ");
-		return enroll_anew(r);
+		enroll_anew(r);
+	} else {
+		rc = read_claims(x, r);
 	}
-	rc = read_claims(x, r);
 	if (!rc) {
 		snprintf(note->host, sizeof(note->host), "%s", x->host);
 		snprintf(note->ek, sizeof(note->ek), "%s", x->ek);
-		rc = still_trusted(c, x, r);
+		rc = still_trusted(c, x, t->cas, r);
 	}
+	trustees_put(&s->trustees, t);
 	if (rc)
 		receipt_clear(x);
 	return rc;

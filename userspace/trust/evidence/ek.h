@@ -12,6 +12,7 @@
 #ifndef VMC_EVIDENCE_EK_H
 #define VMC_EVIDENCE_EK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tss2/tss2_tpm2_types.h>
@@ -23,6 +24,7 @@
 #define EK_CHAIN_MAX	8u	/* certificates between the EK's and a CA's */
 #define EK_CAS_MAX	1024u
 #define EK_CA_NAME_MAX	128	/* with the closing NUL */
+#define EK_CA_ID_LEN	65	/* the same: hex SHA-256 of a CA's certificate */
 
 /* One of the standard templates: restricted decryption key, fixed to its TPM and parent. */
 struct ek {
@@ -53,6 +55,10 @@ void ek_cas_free(struct ek_cas *cas);
  */
 int ek_cas_add(struct ek_cas *cas, const char *name, const char *pem, struct vmc_error *err);
 size_t ek_cas_count(const struct ek_cas *cas);
+/* Hex SHA-256 of the certificate of the CA that is called @name; NULL: there is none. */
+const char *ek_cas_fingerprint(const struct ek_cas *cas, const char *name);
+/* Is the CA whose certificate has this SHA-256 in the list, whatever it is called? */
+bool ek_cas_has(const struct ek_cas *cas, const char *sha256);
 
 /*
  * Is @cert that of @ek, is it for an EK, valid at @now (seconds since 1970), and

@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@
 #define OID_VERSION	"2.23.133.2.3"
 
 struct ca {
-	char name[EK_CA_NAME_MAX];
+	char name[EK_CA_NAME_MAX], sha256[EK_CA_ID_LEN];
 	X509 *x;
 };
 
@@ -68,6 +69,33 @@ void ek_cas_free(struct ek_cas *cas)
 size_t ek_cas_count(const struct ek_cas *cas)
 {
 	return cas->n;
+}
+
+const char *ek_cas_fingerprint(const struct ek_cas *cas, const char *name)
+{
+	for (size_t i = 0; i < cas->n; i++)
+		if (!strcmp(cas->list[i].name, name))
+			return cas->list[i].sha256;
+	return NULL;
+}
+
+bool ek_cas_has(const struct ek_cas *cas, const char *sha256)
+{
+	for (size_t i = 0; i < cas->n; i++)
+		if (!strcmp(cas->list[i].sha256, sha256))
+			return true;
+	return false;
+}
+
+static bool fingerprint(const X509 *x, char out[EK_CA_ID_LEN])
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int n = 0;
+
+	if (X509_digest(x, EVP_sha256(), digest, &n) != 1)
+		return false;
+	vmc_hex_encode(digest, n, out);
+	return true;
 }
 
 /* The one certificate that @pem is. */
@@ -115,7 +143,7 @@ int ek_cas_add(struct ek_cas *cas, const char *name, const char *pem, struct vmc
 	list = rc ? NULL : realloc(cas->list, (cas->n + 1) * sizeof(*list));
 	if (list)
 		cas->list = list;
-	if (!list || X509_STORE_add_cert(cas->store, x) != 1) {
+	if (!list || !fingerprint(x, list[cas->n].sha256) || X509_STORE_add_cert(cas->store, x) != 1) {
 		X509_free(x);
 		return rc ? rc : no_memory(err);
 	}
