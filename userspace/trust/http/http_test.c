@@ -105,6 +105,23 @@ static void asks_and_is_answered(void **state)
 	http_client_free(c);
 }
 
+static void refuses_heaps_of_values(void **state)
+{
+	struct world *w = *state;
+	struct http_client *c = client(w, w->server_id.fingerprint, false);
+	json_t *list = json_array(), *body = json_pack("{s:O}", "list", list), *result;
+	struct refusal r;
+
+	for (unsigned int i = 0; i < HTTP_VALUES_MAX; i++)
+		json_array_append_new(list, json_object());
+	json_decref(list);
+	assert_code(http_client_call(c, "/v1/echo", body, NULL, NULL, SOON, &result, &r), VMC_EPROTO, &r.err);
+	assert_string_equal(r.reason, REASON_BAD_REQUEST);
+	assert_contains(r.err.text, "32768 values");
+	json_decref(body);
+	http_client_free(c);
+}
+
 static void needs_no_certificate(void **state)
 {
 	struct world *w = *state;
@@ -325,6 +342,7 @@ int main(void)
 		T(asks_and_is_answered), T(needs_no_certificate), T(brings_refusals), T(knows_the_server),
 		T(outlives_a_restart), T(exchanges_its_certificate), T(turns_garbage_away),
 		T(answers_one_after_the_other), T(waits_for_nobody), T(has_a_deadline), T(serves_many), T(bad_targets),
+		T(refuses_heaps_of_values),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 

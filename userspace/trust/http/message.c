@@ -260,6 +260,24 @@ int http_request_parse(const char *head, size_t n, struct http_request *r, struc
 	return 0;
 }
 
+bool http_body_light(const char *body, size_t n)
+{
+	bool quoted = false;
+	size_t values = 1;
+
+	for (size_t i = 0; i < n && values <= HTTP_VALUES_MAX; i++) {
+		char c = body[i];
+
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted && c == '\\')
+			i++;	/* what follows ends no string */
+		else if (!quoted && (c == ',' || c == '[' || c == '{'))
+			values++;
+	}
+	return values <= HTTP_VALUES_MAX;
+}
+
 /* ---- answers ----------------------------------------------------------- */
 
 int http_response_parse(const char *head, size_t n, struct http_response *r, struct vmc_error *err)

@@ -15,6 +15,7 @@
 
 #define HTTP_HEAD_MAX		8192u		/* bytes up to and with the empty line */
 #define HTTP_BODY_MAX		(1u << 20)
+#define HTTP_VALUES_MAX		32768u		/* in a body: a base image of 4096 events has 20480 */
 #define HTTP_PATH_MAX		128
 #define HTTP_BEARER_MAX		6144
 #define HTTP_CORRELATION	17		/* 16 hex digits, with the NUL */
@@ -44,6 +45,12 @@ int http_head_length(const char *b, size_t n, size_t *len, struct vmc_error *err
 /* @n bytes that http_head_length() found. VMC_EPROTO, VMC_ENOTSUP. */
 int http_request_parse(const char *head, size_t n, struct http_request *r, struct vmc_error *err);
 int http_response_parse(const char *head, size_t n, struct http_response *r, struct vmc_error *err);
+
+/*
+ * Are these @n bytes JSON of at most HTTP_VALUES_MAX values, if they are JSON? In memory an empty object takes a
+ * hundred times its two characters, so that a body's length is no bound.
+ */
+bool http_body_light(const char *body, size_t n);
 
 /* Head and @n bytes of @body in one; free() it. */
 int http_request_format(const struct http_request *r, const char *host, const char *body, size_t n, char **out,

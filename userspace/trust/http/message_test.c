@@ -155,11 +155,42 @@ static void refusals_travel(void **state)
 	json_decref(bare);
 }
 
+static void counts_values(void **state)
+{
+	static const char quoted[] = "{\"a\\\"[[[\": \"\\\\\", \"b\": [1, {}]}";
+	static const char within[] = { '"', '\\', '"' }, over[] = { '"', '\\', '\\', '"', '[' };
+	char *many = malloc(2 * HTTP_VALUES_MAX + 4);
+	size_t n = 0;
+
+	(void)state;
+	assert_true(http_body_light(quoted, strlen(quoted)));
+	assert_true(http_body_light("", 0));
+	many[n++] = '[';
+	for (size_t i = 0; i < HTTP_VALUES_MAX - 2; i++) {
+		many[n++] = '1';
+		many[n++] = ',';
+	}
+	assert_true(http_body_light(many, n));
+	many[n++] = '[';
+	assert_false(http_body_light(many, n));
+	/* in a string they are none */
+	many[0] = '"';
+	assert_true(http_body_light(many, n));
+	/* nor is a string over where one of its quotes is told from that */
+	memcpy(many, within, sizeof(within));
+	assert_true(http_body_light(many, n));
+	memcpy(many, over, sizeof(over));
+	for (int i = 0; i < 3; i++)
+		many[n++] = '[';
+	assert_false(http_body_light(many, n));
+	free(many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_post), cmocka_unit_test(refuses), cmocka_unit_test(bounds_heads),
-		cmocka_unit_test(there_and_back), cmocka_unit_test(refusals_travel),
+		cmocka_unit_test(there_and_back), cmocka_unit_test(refusals_travel), cmocka_unit_test(counts_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

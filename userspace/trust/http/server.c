@@ -114,6 +114,25 @@ static int read_request(struct session *s, struct http_request *q, char **body, 
 	return http_link_body(&s->link, n, q->body, body, vmc_now_ms() + BODY_MS, err);
 }
 
+/* NULL, and why. */
+static json_t *body_of(const struct http_request *q, const char *text, struct vmc_error *err)
+{
+	json_t *body;
+
+	if (q->method == HTTP_GET)
+		return json_object();
+	if (!http_body_light(text, q->body)) {
+		vmc_fail(err, VMC_EPROTO, "a request of more than %u values", HTTP_VALUES_MAX);
+		return NULL;
+	}
+	body = json_loadb(text, q->body, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(body))
+		return body;
+	json_decref(body);
+	vmc_fail(err, VMC_EPROTO, "a request that is no JSON object");
+	return NULL;
+}
+
 /* One request and its answer; not 0: the connection ends. */
 static int serve_one(struct session *s, struct http_request *q, struct vmc_error *err)
 {
@@ -125,14 +144,9 @@ static int serve_one(struct session *s, struct http_request *q, struct vmc_error
 	rc = read_request(s, q, &text, err);
 	if (rc)
 		return rc;
-	body = q->method == HTTP_GET ? json_object() : json_loadb(text, q->body, JSON_REJECT_DUPLICATES, NULL);
+	body = body_of(q, text, err);
 	free(text);
-	if (json_is_object(body)) {
-		rc = answer(s, q, body, err);
-	} else {
-		vmc_fail(err, VMC_EPROTO, "a request that is no JSON object");
-		rc = turn_away(s, q, err, NULL);
-	}
+	rc = body ? answer(s, q, body, err) : turn_away(s, q, err, NULL);
 	json_decref(body);
 	return rc ? rc : q->close;
 }
