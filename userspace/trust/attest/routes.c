@@ -2,6 +2,7 @@
 /* Paths of the Attestation Service. */
 #include "routes.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 #define ADMIN	"/v1/admin/"
 
 struct attestd {
+	pthread_rwlock_t lock;		/* guards @service: its keys may become others */
 	struct attest_service *service;
 	struct trust_admin *admin;
 	struct trust_bus *bus;
@@ -81,7 +83,9 @@ static int message(struct unit *u, const struct http_call *c, message_fn f, json
 		return rc;
 	/* whoever asks: what it can prove is what counts, not the certificate that it shows */
 	call.state = state;
+	pthread_rwlock_rdlock(&d->lock);
 	rc = f(d->service, &call, result, n, r);
+	pthread_rwlock_unlock(&d->lock);
 	json_decref(state);
 	if (rc)
 		log_failed(c, n, r);
@@ -128,9 +132,13 @@ static int evidence(struct unit *u, const struct http_call *c, json_t **result, 
 static int keys(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
 {
 	struct attestd *d = u->data;
+	int rc;
 
 	(void)c;
-	return attest_keys(d->service, result, r);
+	pthread_rwlock_rdlock(&d->lock);
+	rc = attest_keys(d->service, result, r);
+	pthread_rwlock_unlock(&d->lock);
+	return rc;
 }
 
 /* What hosts ran is for auditors; that the service is there, and with which state, for everybody. */
@@ -223,6 +231,7 @@ static void close_unit(struct unit *u)
 	trust_bus_stop(d->bus);
 	trust_admin_close(d->admin);
 	attest_close(d->service);
+	pthread_rwlock_destroy(&d->lock);
 	free(d);
 	u->data = NULL;
 }
@@ -230,13 +239,36 @@ static void close_unit(struct unit *u)
 static int open_unit(struct unit *u, struct vmc_error *err)
 {
 	struct attestd *d = calloc(1, sizeof(*d));
+	pthread_rwlockattr_t a;
 	int rc;
 
 	if (!d)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for the Attestation Service");
 	u->data = d;
+	/* however many ask, the keys change when they are to */
+	pthread_rwlockattr_init(&a);
+	pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&d->lock, &a);
+	pthread_rwlockattr_destroy(&a);
 	rc = attest_open(&d->service, u->dir, u->conf.name, err);
 	return rc ? rc : open_admin(u, d, err);
+}
+
+/* A restore brings the token key that the other authorities know, and the one that was made here is worth nothing. */
+static int reload_unit(struct unit *u, struct vmc_error *err)
+{
+	struct attest_service *fresh, *old;
+	struct attestd *d = u->data;
+	int rc = attest_open(&fresh, u->dir, u->conf.name, err);
+
+	if (rc)
+		return rc;
+	pthread_rwlock_wrlock(&d->lock);
+	old = d->service;
+	d->service = fresh;
+	pthread_rwlock_unlock(&d->lock);
+	attest_close(old);
+	return 0;
 }
 
 static const char *listen_at(const struct trust_conf *c)
@@ -246,5 +278,5 @@ static const char *listen_at(const struct trust_conf *c)
 
 const struct unit_kind attest_unit = {
 	.name = "vmcrypt-attestd", .folder = "attestd", .usage = "Attest the hosts of a Trust Authority cluster.",
-	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .close = close_unit, .handle = handle,
+	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
 };

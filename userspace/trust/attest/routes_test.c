@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../../keys/cert.h"
 #include "../../lib/fs.h"
 #include "../../lib/secmem.h"
 #include "../../lib/util.h"
@@ -12,6 +13,7 @@
 #include "../http/client.h"
 #include "../state/admin.h"
 #include "../state/sign.h"
+#include "../token/jwk.h"
 #include "mock_host.h"
 #include "routes.h"
 
@@ -167,6 +169,45 @@ static void attests_over_https(void **state)
 	json_decref(a);
 }
 
+static char *token_kid(struct world *w)
+{
+	char *kid;
+	json_t *a;
+
+	assert_ok(ask(w, w->host, "/v1/keys", NULL, &a), &w->r.err);
+	kid = strdup(json_string_value(json_object_get(json_array_get(json_object_get(a, "keys"), 0), "kid")));
+	json_decref(a);
+	return kid;
+}
+
+static void takes_another_token_key(void **state)
+{
+	char path[512], kid[JWK_KID], *before, *after;
+	struct world *w = *state;
+	struct vmc_error e = VMC_ERROR_INIT;
+	EVP_PKEY *restored;
+
+	before = token_kid(w);
+	snprintf(path, sizeof(path), "%s/token.key", w->u.dir);
+	assert_ok(cert_key_new(&restored, &e), &e);
+	assert_ok(cert_key_save(restored, path, &e), &e);
+	assert_ok(jwk_thumbprint(restored, kid, &e), &e);
+	assert_non_null(attest_unit.reload);
+	assert_ok(attest_unit.reload(&w->u, &e), &e);
+	after = token_kid(w);
+	assert_string_equal(after, kid);
+	assert_string_not_equal(after, before);
+	/* one that cannot be read changes nothing */
+	test_write_text(path, "none");
+	assert_int_not_equal(attest_unit.reload(&w->u, &e), 0);
+	free(before);
+	before = token_kid(w);
+	assert_string_equal(after, before);
+	EVP_PKEY_free(restored);
+	free(before);
+	free(after);
+}
+
 static void has_roles(void **state)
 {
 	struct world *w = *state;
@@ -213,7 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(attests_over_https), T(has_roles), T(serves_nobody_before_init),
+		T(attests_over_https), T(has_roles), T(serves_nobody_before_init), T(takes_another_token_key),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 
