@@ -17,6 +17,7 @@
 #include "admin_priv.h"
 #include "backup.h"
 #include "sign.h"
+#include "tstate.h"
 
 #define DEPTH_MAX	6
 #define STATE_NAME	"state.jws"
@@ -193,22 +194,68 @@ static bool find(const struct backup_body *b, const char *path, struct backup_re
 	return false;
 }
 
+/* A record as text. */
+static char *text_of(const struct backup_record *r, struct vmc_error *err)
+{
+	char *text = strndup((const char *)r->data, r->len);
+
+	if (!text)
+		vmc_fail(err, VMC_ENOMEM, "no memory for a backup");
+	return text;
+}
+
+/* Before anything of what is here is replaced: is it a state, and of the cluster with this key? */
+static int check_state(const struct backup_record *r, EVP_PKEY *key, struct vmc_error *err)
+{
+	char *jws = text_of(r, err), *text = NULL;
+	json_t *state;
+	size_t n;
+	int rc = jws ? sign_open(key, TRUST_STATE_TYPE, jws, &text, &n, err) : VMC_ENOMEM;
+
+	if (!rc)
+		rc = tstate_parse(text, n, &state, err);
+	if (!rc)
+		json_decref(state);
+	free(text);
+	free(jws);
+	return rc ? vmc_prefix(err, "the backup is refused: ") : 0;
+}
+
+/* Is it the private half of @key? */
+static int check_key(const struct backup_record *r, EVP_PKEY *key, struct vmc_error *err)
+{
+	char *pem = text_of(r, err);
+	EVP_PKEY *private = NULL;
+	int rc = pem ? cert_key_from_pem(pem, &private, err) : VMC_ENOMEM;
+
+	if (!rc && EVP_PKEY_eq(private, key) != 1)
+		rc = vmc_fail(err, VMC_EINVAL, "its private key is not that of its cluster");
+	EVP_PKEY_free(private);
+	if (pem)
+		OPENSSL_cleanse(pem, strlen(pem));
+	free(pem);
+	return rc ? vmc_prefix(err, "the backup is refused: ") : 0;
+}
+
 /* By the key that it brings along; that this is the cluster's, the password and the state's signature tell. */
 static int check_signature(const struct backup_body *b, struct vmc_error *err)
 {
-	struct backup_record r;
+	struct backup_record r, private, state;
 	EVP_PKEY *key = NULL;
 	char *pem;
 	int rc;
 
-	if (!find(b, PUBLIC_NAME, &r) || !find(b, KEY_NAME, &(struct backup_record){ 0 }) ||
-	    !find(b, STATE_NAME, &(struct backup_record){ 0 }))
+	if (!find(b, PUBLIC_NAME, &r) || !find(b, KEY_NAME, &private) || !find(b, STATE_NAME, &state))
 		return vmc_fail(err, VMC_EINVAL, "the backup is refused: the cluster's state or key is not in it");
-	pem = strndup((const char *)r.data, r.len);
-	rc = pem ? sign_public_load(pem, &key, err) : vmc_fail(err, VMC_ENOMEM, "no memory for a backup");
+	pem = text_of(&r, err);
+	rc = pem ? sign_public_load(pem, &key, err) : VMC_ENOMEM;
 	free(pem);
 	if (!rc)
 		rc = backup_body_verify(b, key, err);
+	if (!rc)
+		rc = check_key(&private, key, err);
+	if (!rc)
+		rc = check_state(&state, key, err);
 	EVP_PKEY_free(key);
 	return rc;
 }
@@ -276,7 +323,7 @@ static int take(struct trust_call *c, const struct backup_body *b)
 	if (rc)
 		return rc;
 	rc = call_give(c, json_pack("{s:O, s:O, s:i, s:O}", "cluster", json_object_get(state, "cluster"), "serial",
-				    json_object_get(state, "serial"), "files", (int)b->files, "authorities",
+				    json_object_get(state, "serial"), "files", (int)b->files - 1, "authorities",
 				    json_object_get(state, "authorities")));
 	json_decref(state);
 	return rc;

@@ -643,6 +643,8 @@ static int backup(struct authority *h, const char *password, int *fd)
 	return rc;
 }
 
+static int restored;	/* files, by the last one */
+
 static int restore(struct authority *h, const char *password, int fd, bool force)
 {
 	struct trust_files files = { memory_file(password, strlen(password)), -1, fd };
@@ -651,6 +653,7 @@ static int restore(struct authority *h, const char *password, int fd, bool force
 
 	close(files.password);
 	json_decref(params);
+	restored = (int)json_integer_value(json_object_get(out, "files"));
 	json_decref(out);
 	return rc;
 }
@@ -737,6 +740,75 @@ static void test_restore_then_win(void **state)
 	/* one that has no key makes no backup that would bring nothing back */
 	assert_code(backup(&net[1], "correct horse battery", &fd), VMC_ENOTSUP, &err);
 	close(fd);
+}
+
+/* A backup of these files, signed by the cluster's key of net[0]. */
+static int craft(const char *const files[][2], size_t n)
+{
+	struct backup_body b;
+	EVP_PKEY *key;
+	uint8_t *file;
+	char path[4096];
+	size_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cluster.key", net[0].dir);
+	assert_ok(cert_key_load(path, &key, &err), &err);
+	assert_ok(backup_body_new(&b, &err), &err);
+	for (size_t i = 0; i < n; i++)
+		assert_ok(backup_body_add(&b, files[i][0], files[i][1], strlen(files[i][1]), &err), &err);
+	assert_ok(backup_body_sign(&b, key, &err), &err);
+	assert_ok(backup_lock(&b, "correct horse battery", 21, &file, &len, &err), &err);
+	fd = memory_file(file, len);
+	free(file);
+	backup_body_free(&b);
+	EVP_PKEY_free(key);
+	return fd;
+}
+
+static void refuse_backup(const char *const files[][2], size_t n, int code, const char *why)
+{
+	int fd = craft(files, n);
+
+	assert_code(restore(&net[1], "correct horse battery", fd, true), code, &err);
+	assert_contains(err.text, why);
+	close(fd);
+}
+
+/* What is refused replaces nothing of what is there. */
+static void test_crafted_backups(void **state)
+{
+	char *pub, *key, *jws, *other_key, *other_jws, *now;
+	int fd;
+
+	(void)state;
+	do_call(&net[0], "init", json_pack("{s:s}", "cluster", "blue"));
+	do_call(&net[1], "init", json_pack("{s:s}", "cluster", "red"));
+	pub = content(&net[0], "cluster.pub");
+	key = content(&net[0], "cluster.key");
+	jws = content(&net[0], "state.jws");
+	other_key = content(&net[1], "cluster.key");
+	other_jws = content(&net[1], "state.jws");
+	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", other_jws } },
+		      3, VMC_EAUTH, "signature was not made with");
+	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", other_key }, { "state.jws", jws } },
+		      3, VMC_EINVAL, "private key is not that of its cluster");
+	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws },
+						{ "cluster.pub", other_key } }, 4, VMC_EINVAL, "'cluster.pub' is in it twice");
+	now = content(&net[1], "state.jws");
+	assert_string_equal(now, other_jws);
+	free(now);
+	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
+	fd = craft((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws } }, 3);
+	assert_ok(restore(&net[1], "correct horse battery", fd, true), &err);
+	assert_int_equal(restored, 3);
+	same_content(&net[0], &net[1], "state.jws");
+	close(fd);
+	free(pub);
+	free(key);
+	free(jws);
+	free(other_key);
+	free(other_jws);
 }
 
 static void test_backup_records(void **state)
@@ -852,6 +924,7 @@ int main(void)
 		TEST(test_upgrade_order),
 		TEST(test_backup_and_restore),
 		TEST(test_restore_then_win),
+		TEST(test_crafted_backups),
 		TEST(test_metrics),
 		cmocka_unit_test(test_backup_records),
 #ifdef VMC_CRASHPOINTS

@@ -113,6 +113,17 @@ static bool path_ok(const char *path)
 	}
 }
 
+/* Is the path of the record before @at that of another one, too? */
+static bool comes_again(const struct backup_body *b, size_t at, const char *path)
+{
+	struct backup_record r;
+
+	while (backup_next(b, &at, &r))
+		if (!strcmp(r.path, path))
+			return true;
+	return false;
+}
+
 int backup_body_check(const struct backup_body *b, struct vmc_error *err)
 {
 	struct backup_record r = { 0 };
@@ -124,6 +135,9 @@ int backup_body_check(const struct backup_body *b, struct vmc_error *err)
 			return vmc_fail(err, VMC_EINVAL, "the backup is refused: its record %u makes no sense", files);
 	if (strcmp(r.path, SIGNATURE))
 		return vmc_fail(err, VMC_EINVAL, "the backup is refused: it is not signed");
+	for (at = 0; backup_next(b, &at, &r);)
+		if (comes_again(b, at, r.path))
+			return vmc_fail(err, VMC_EINVAL, "the backup is refused: '%s' is in it twice", r.path);
 	return 0;
 }
 
@@ -233,6 +247,16 @@ static int check_header(const uint8_t *file, size_t len, struct vmc_error *err)
 	return VMC_EINVAL;
 }
 
+static unsigned int count(const struct backup_body *b)
+{
+	struct backup_record r;
+	unsigned int n = 0;
+
+	for (size_t at = 0; backup_next(b, &at, &r);)
+		n++;
+	return n;
+}
+
 int backup_unlock(const uint8_t *file, size_t len, const char *password, size_t n, struct backup_body *b,
 		  struct vmc_error *err)
 {
@@ -257,5 +281,7 @@ int backup_unlock(const uint8_t *file, size_t len, const char *password, size_t 
 		rc = backup_body_check(b, err);
 	if (rc)
 		backup_body_free(b);
+	else
+		b->files = count(b);
 	return rc;
 }

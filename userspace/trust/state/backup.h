@@ -49,7 +49,7 @@ struct backup_record {
 };
 /* The record at *@at, which goes on to the next. False at the end; for bodies that backup_body_check() took. */
 bool backup_next(const struct backup_body *b, size_t *at, struct backup_record *r);
-/* VMC_EINVAL: records that are cut, or paths that lead out of a folder. */
+/* VMC_EINVAL: records that are cut, that come twice, or whose paths lead out of a folder. */
 int backup_body_check(const struct backup_body *b, struct vmc_error *err);
 
 /* @password: @n bytes. The file's bytes are new; free() them. */

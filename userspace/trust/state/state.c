@@ -20,7 +20,6 @@
 #define STATE_FILE	"state.jws"
 #define KEY_FILE	"cluster.key"
 #define PUBLIC_FILE	"cluster.pub"
-#define STATE_TYPE	"vmcrypt-state+jws"
 #define PUBLIC_MAX	4096
 
 /* What a file was when it was read: another one is read anew. */
@@ -152,7 +151,7 @@ static int unseal(struct trust_state *s, const char *jws, json_t **state, struct
 {
 	char *text;
 	size_t n;
-	int rc = sign_open(s->public, STATE_TYPE, jws, &text, &n, err);
+	int rc = sign_open(s->public, TRUST_STATE_TYPE, jws, &text, &n, err);
 
 	if (rc)
 		return rc;
@@ -410,7 +409,7 @@ static int commit(struct trust_state *s, EVP_PKEY *key, json_t *state, struct vm
 		json_decref(state);
 		return rc;
 	}
-	rc = sign_make(key, STATE_TYPE, text, n, &jws, err);
+	rc = sign_make(key, TRUST_STATE_TYPE, text, n, &jws, err);
 	free(text);
 	if (!rc)
 		return put(s, state, jws, err);

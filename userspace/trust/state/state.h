@@ -19,6 +19,7 @@
 
 #define TRUST_DIR		"/var/lib/vmcrypt-trust"	/* or $VMCRYPT_TRUST_STATE_DIR */
 #define TRUST_STATE_MAX		(700u << 10)	/* bytes of the canonical JSON; with base64 it fits into a request */
+#define TRUST_STATE_TYPE	"vmcrypt-state+jws"	/* what state.jws says that it is */
 #define TRUST_NAME_MAX		63
 
 /*
