@@ -34,6 +34,14 @@ static int handle(const struct http_call *c, json_t **result, struct refusal *r,
 		*result = json_incref((json_t *)c->body);
 		return 0;
 	}
+	if (!strcmp(c->head->path, "/v1/long")) {
+		char *text = calloc(1, HTTP_BODY_MAX + 1);
+
+		memset(text, 'x', HTTP_BODY_MAX);
+		*result = json_pack("{s:s}", "text", text);
+		free(text);
+		return 0;
+	}
 	vmc_fail(&r->err, VMC_ENOENT, "no path '%s'", c->head->path);
 	vmc_hint(&r->err, "ask for another");
 	return refuse(r, REASON_NOT_FOUND);
@@ -119,6 +127,22 @@ static void refuses_heaps_of_values(void **state)
 	assert_string_equal(r.reason, REASON_BAD_REQUEST);
 	assert_contains(r.err.text, "32768 values");
 	json_decref(body);
+	http_client_free(c);
+}
+
+static void says_that_an_answer_is_too_long(void **state)
+{
+	struct world *w = *state;
+	struct http_client *c = client(w, w->server_id.fingerprint, false);
+	json_t *result;
+	struct refusal r;
+
+	assert_code(http_client_call(c, "/v1/long", NULL, NULL, NULL, SOON, &result, &r), VMC_ENOSPC, &r.err);
+	assert_contains(r.err.text, "would be longer than 1048576 bytes");
+	assert_string_not_equal(r.reason, REASON_UNAVAILABLE);
+	/* and the connection goes on */
+	assert_ok(http_client_call(c, "/v1/echo", NULL, NULL, NULL, SOON, &result, &r), &r.err);
+	json_decref(result);
 	http_client_free(c);
 }
 
@@ -342,7 +366,7 @@ int main(void)
 		T(asks_and_is_answered), T(needs_no_certificate), T(brings_refusals), T(knows_the_server),
 		T(outlives_a_restart), T(exchanges_its_certificate), T(turns_garbage_away),
 		T(answers_one_after_the_other), T(waits_for_nobody), T(has_a_deadline), T(serves_many), T(bad_targets),
-		T(refuses_heaps_of_values),
+		T(refuses_heaps_of_values), T(says_that_an_answer_is_too_long),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 

@@ -39,6 +39,7 @@ struct session {
 
 /* ---- one request ------------------------------------------------------- */
 
+/* VMC_EINVAL: @body is longer than an answer may be, and nothing was sent. */
 static int reply(struct session *s, const struct http_request *q, int status, const json_t *body, bool last,
 		 struct vmc_error *err)
 {
@@ -96,7 +97,11 @@ static int answer(struct session *s, struct http_request *q, const json_t *body,
 		return reply_refusal(s, q, &r, q->close, err);
 	rc = reply(s, q, 200, result, q->close, err);
 	json_decref(result);
-	return rc;
+	if (rc != VMC_EINVAL)
+		return rc;
+	/* nothing of it was sent; and who hears nothing asks again, and the next authority */
+	vmc_fail(&r.err, VMC_ENOSPC, "the answer would be longer than %u bytes", HTTP_BODY_MAX);
+	return reply_refusal(s, q, &r, q->close, err);
 }
 
 static int read_request(struct session *s, struct http_request *q, char **body, struct vmc_error *err)
