@@ -153,7 +153,9 @@ static void creates_gets_destroys(void **state)
 	assert_ok(ask(w, "list", json_object(), &b), &w->r.err);
 	assert_true(json_array_size(json_object_get(b, "ids")) >= 1);
 	json_decref(b);
+	assert_string_equal(w->note.destroyed, "");
 	assert_ok(ask(w, "destroy", json_pack("{s:s}", "id", id), &b), &w->r.err);
+	assert_string_equal(w->note.destroyed, id);
 	json_decref(b);
 	assert_ok(ask(w, "state", json_pack("{s:[s]}", "ids", id), &b), &w->r.err);
 	key = json_array_get(json_object_get(b, "keys"), 0);

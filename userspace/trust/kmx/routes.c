@@ -28,6 +28,19 @@ static void log_released(const struct http_call *c, const char *verb, const stru
 		  n->provider, verb, c->correlation);
 }
 
+/* Whatever becomes of the answer: the key is gone, and with it what it encrypts. */
+static void log_destroyed(const struct http_call *c, const struct kmx_note *n)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_PROVIDER", n->provider }, { "VMCRYPT_KEY", n->destroyed }, { "VMCRYPT_TOKEN", n->jti },
+		{ "VMCRYPT_ADDRESS", c->address }, { NULL, NULL }
+	};
+
+	log_event(LOG_NOTICE, NULL, fields, "host '%s' at %s destroyed key '%s' of key provider '%s' (correlation %s)",
+		  n->host, c->address, n->destroyed, n->provider, c->correlation);
+}
+
 static void log_refused(const struct http_call *c, const char *verb, const struct kmx_note *n, const struct refusal *r)
 {
 	const struct log_field fields[] = {
@@ -58,6 +71,8 @@ static int keys(struct unit *u, const struct http_call *c, json_t **result, stru
 	call.state = state;
 	rc = kmx_keys(u->data, verb, &call, result, &n, r);
 	json_decref(state);
+	if (*n.destroyed)
+		log_destroyed(c, &n);
 	if (rc)
 		log_refused(c, verb, &n, r);
 	else if (n.keys)

@@ -436,6 +436,7 @@ static int do_destroy(struct request *q, json_t **result)
 	rc = q->provider->ops->destroy(q->provider, json_string_value(id), &q->r->err);
 	if (rc)
 		return refuse(q->r, REASON_KEY_PROVIDER);
+	snprintf(q->note->destroyed, sizeof(q->note->destroyed), "%s", json_string_value(id));
 	*result = json_pack("{s:s}", "provider", q->note->provider);
 	return *result ? 0 : no_memory(q->r);
 }

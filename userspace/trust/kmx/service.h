@@ -37,6 +37,7 @@ struct kmx_note {
 	char host[KMX_HOST_MAX], ek[65], jti[65];
 	char provider[PROVIDER_NAME_MAX + 1];
 	unsigned int keys;		/* how many left this service, encrypted */
+	char destroyed[PROVIDER_KEY_ID_MAX + 1];	/* the key that is no more; "": none */
 };
 
 /*
