@@ -378,13 +378,15 @@ int verb_status(struct trust_call *c)
 
 int verb_state_put(struct trust_call *c)
 {
+	json_t *before = trust_state_json(c->a->state);
 	const char *jws;
 	int rc = call_text(c, "state", &jws);
 
 	if (!rc)
 		rc = trust_state_put(c->a->state, jws, c->err);
 	if (!rc)
-		rc = providers_apply(c->a, c->err);
+		rc = providers_follow(c->a, before, c->err);
+	json_decref(before);
 	return rc ? rc : call_give(c, trust_health_base(c->a->state, "attestation"));
 }
 

@@ -64,6 +64,11 @@ bool authority_in_step(const json_t *base, const json_t *health);
 
 /* The key provider folders as the state has them. */
 int providers_apply(struct trust_admin *a, struct vmc_error *err);
+/*
+ * The same after the state @before (NULL: none): of a provider that was removed and added again in between nothing is
+ * kept, neither by what its servers were trusted nor what they know this authority by.
+ */
+int providers_follow(struct trust_admin *a, const json_t *before, struct vmc_error *err);
 
 int attested_open(struct attested **t, const char *dir, struct vmc_error *err);
 void attested_close(struct attested *t);

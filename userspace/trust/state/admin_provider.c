@@ -78,6 +78,60 @@ int providers_apply(struct trust_admin *a, struct vmc_error *err)
 	return rc;
 }
 
+static bool same(const json_t *a, const json_t *b)
+{
+	return a == b || json_equal(a, b);
+}
+
+/* Is each text of @a in @b, too? */
+static bool among(const json_t *a, const json_t *b)
+{
+	const json_t *v, *w;
+	size_t i, k;
+
+	json_array_foreach(a, i, v) {
+		bool found = false;
+
+		json_array_foreach(b, k, w)
+			found = found || json_equal(v, w);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* No verb changes the servers of one, or takes back by what they are trusted: then it was removed, and added again. */
+static bool is_another(const json_t *was, const json_t *is)
+{
+	static const char *const fixed[] = { "servers", "username", "tls_min" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		if (!same(json_object_get(was, fixed[i]), json_object_get(is, fixed[i])))
+			return true;
+	return (json_object_get(was, "ca_pem") && !json_object_get(is, "ca_pem")) ||
+	       !among(json_object_get(was, "pins"), json_object_get(is, "pins"));
+}
+
+int providers_follow(struct trust_admin *a, const json_t *before, struct vmc_error *err)
+{
+	json_t *state = trust_state_json(a->state);
+	const json_t *was, *is, *now = json_object_get(state, "key_providers");
+	const char *name;
+	int rc = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(before, "key_providers"), i, was) {
+		name = json_string_value(json_object_get(was, "name"));
+		is = tstate_find(now, "name", name, NULL);
+		if (!rc && is && is_another(was, is))
+			rc = providers_remove(a->providers, name, err);
+		if (rc == VMC_ENOENT)
+			rc = 0;
+	}
+	json_decref(state);
+	return rc ? rc : providers_apply(a, err);
+}
+
 /* ---- add, list, remove ------------------------------------------------------------------ */
 
 static int edit_add(json_t *state, void *data, struct vmc_error *err)

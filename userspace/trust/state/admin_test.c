@@ -437,6 +437,16 @@ static void test_attested_kept(void **state)
 
 /* ---- key providers --------------------------------------------------------------------------------- */
 
+/* All bytes of a file below the folder of @h. */
+static char *content(const struct authority *h, const char *file)
+{
+	char path[4096], *data;
+
+	snprintf(path, sizeof(path), "%s/%s", h->dir, file);
+	assert_ok(fs_read(path, 1 << 20, &data, NULL, &err), &err);
+	return data;
+}
+
 static json_t *kms(const char *name)
 {
 	return json_pack("{s:s, s:s, s:[s]}", "name", name, "kind", "kmip", "servers", "127.0.0.1:1");
@@ -484,6 +494,40 @@ static void test_key_providers(void **state)
 	assert_false(has_file(&net[0], "kms/provider.conf"));
 	do_call(&net[0], "remediate", NULL);
 	assert_false(has_file(&net[1], "kms/provider.conf"));
+}
+
+/* Removed and added again before the other authority heard of it: nothing of the one that it has is the new one's. */
+static void test_key_provider_comes_again(void **state)
+{
+	char *conf;
+
+	(void)state;
+	make_cluster();
+	do_call(&net[0], "key-provider-add", kms("kms"));
+	do_call(&net[0], "key-provider-trust", pin("kms"));
+	do_call(&net[0], "remediate", NULL);
+	do_call(&net[1], "key-provider-trust", json_pack("{s:s, s:s}", "name", "kms", "verb", "csr"));
+	/* another state with the same provider changes nothing of it */
+	do_call(&net[0], "policy-set", json_pack("{s:i}", "lease", 60));
+	do_call(&net[0], "remediate", NULL);
+	assert_true(has_file(&net[1], "kms/pin") && has_file(&net[1], "kms/client.key"));
+	do_call(&net[0], "key-provider-remove", json_pack("{s:s}", "name", "kms"));
+	do_call(&net[0], "key-provider-add", json_pack("{s:s, s:s, s:[s]}", "name", "kms", "kind", "kmip", "servers",
+						       "127.0.0.1:2"));
+	do_call(&net[0], "remediate", NULL);
+	conf = content(&net[1], "kmxd/providers/kms/provider.conf");
+	assert_contains(conf, "127.0.0.1:2");
+	free(conf);
+	assert_false(has_file(&net[1], "kms/pin") || has_file(&net[1], "kms/client.key"));
+	/* the same servers, and no longer trusted by what they were */
+	do_call(&net[0], "key-provider-trust", pin("kms"));
+	do_call(&net[0], "remediate", NULL);
+	assert_true(has_file(&net[1], "kms/pin"));
+	do_call(&net[0], "key-provider-remove", json_pack("{s:s}", "name", "kms"));
+	do_call(&net[0], "key-provider-add", json_pack("{s:s, s:s, s:[s]}", "name", "kms", "kind", "kmip", "servers",
+						       "127.0.0.1:2"));
+	do_call(&net[0], "remediate", NULL);
+	assert_false(has_file(&net[1], "kms/pin"));
 }
 
 /* The private key comes as a file, and is in no parameter. */
@@ -656,16 +700,6 @@ static int restore(struct authority *h, const char *password, int fd, bool force
 	restored = (int)json_integer_value(json_object_get(out, "files"));
 	json_decref(out);
 	return rc;
-}
-
-/* All bytes of a file below the folder of @h. */
-static char *content(const struct authority *h, const char *file)
-{
-	char path[4096], *data;
-
-	snprintf(path, sizeof(path), "%s/%s", h->dir, file);
-	assert_ok(fs_read(path, 1 << 20, &data, NULL, &err), &err);
-	return data;
 }
 
 static void same_content(const struct authority *a, const struct authority *b, const char *file)
@@ -919,6 +953,7 @@ int main(void)
 		TEST(test_images),
 		TEST(test_attested_kept),
 		TEST(test_key_providers),
+		TEST(test_key_provider_comes_again),
 		TEST(test_import_key),
 		TEST(test_health_walk),
 		TEST(test_upgrade_order),
