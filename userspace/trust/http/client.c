@@ -168,6 +168,10 @@ static int receive(struct http_client *c, struct http_response *a, json_t **body
 		rc = http_link_body(&c->link, n, a->body, &text, deadline, err);
 	if (rc)
 		return rc;
+	if (!http_body_light(text, a->body)) {
+		free(text);
+		return vmc_fail(err, VMC_EPROTO, "an answer of more than %u values", HTTP_VALUES_MAX);
+	}
 	*body = json_loadb(text, a->body, JSON_REJECT_DUPLICATES, NULL);
 	free(text);
 	if (json_is_object(*body))
