@@ -402,6 +402,18 @@ int verb_state_get(struct trust_call *c)
 	return rc;
 }
 
+/* What hosts take their keys from: {name, default} each. */
+static json_t *provider_names(const json_t *state)
+{
+	json_t *list = json_array(), *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(state, "key_providers"), i, p)
+		json_array_append_new(list, json_pack("{s:O, s:O}", "name", json_object_get(p, "name"), "default",
+						      json_object_get(p, "default")));
+	return list;
+}
+
 /* What a trusted host, and an authority that joins, must know; nothing of it is secret. */
 int verb_services_info(struct trust_call *c)
 {
@@ -416,8 +428,10 @@ int verb_services_info(struct trust_call *c)
 	snprintf(audience, sizeof(audience), "vmcrypt-kmxd:%s", cluster);
 	rc = trust_state_public(c->a->state, &pem, c->err);
 	if (!rc)
-		rc = call_give(c, json_pack("{s:i, s:s, s:s, s:s, s:O}", "v", 1, "cluster", cluster, "audience", audience,
-					    "cluster_key", pem, "authorities", json_object_get(state, "authorities")));
+		rc = call_give(c, json_pack("{s:i, s:s, s:O, s:s, s:s, s:O, s:o}", "v", 1, "cluster", cluster, "serial",
+					    json_object_get(state, "serial"), "audience", audience, "cluster_key", pem,
+					    "authorities", json_object_get(state, "authorities"), "key_providers",
+					    provider_names(state)));
 	free(pem);
 	json_decref(state);
 	return rc;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../../keys/cert.h"
+#include "../../keys/trusted/conf.h"
 #include "../../lib/fs.h"
 #include "../../lib/secmem.h"
 #include "../../lib/util.h"
@@ -496,6 +497,29 @@ static void test_key_providers(void **state)
 	assert_false(has_file(&net[1], "kms/provider.conf"));
 }
 
+/* What an authority tells is what a host takes. */
+static void test_services_info(void **state)
+{
+	struct trusted_conf conf;
+	json_t *o;
+	char *info;
+
+	(void)state;
+	make_cluster();
+	do_call(&net[0], "key-provider-add", kms("kms"));
+	do_call(&net[0], "key-provider-add", kms("other"));
+	o = call(&net[0], "services-info", NULL);
+	info = json_dumps(o, JSON_COMPACT);
+	assert_ok(trusted_conf_from_info(&conf, "ta", info, strlen(info), &err), &err);
+	assert_string_equal(conf.key_provider, "kms");
+	assert_string_equal(conf.cluster, text(o, "cluster"));
+	assert_int_equal(conf.n, HOSTS);
+	assert_int_equal(conf.serial, json_integer_value(json_object_get(o, "serial")));
+	assert_true(conf.serial > 2);
+	free(info);
+	json_decref(o);
+}
+
 /* Removed and added again before the other authority heard of it: nothing of the one that it has is the new one's. */
 static void test_key_provider_comes_again(void **state)
 {
@@ -954,6 +978,7 @@ int main(void)
 		TEST(test_attested_kept),
 		TEST(test_key_providers),
 		TEST(test_key_provider_comes_again),
+		TEST(test_services_info),
 		TEST(test_import_key),
 		TEST(test_health_walk),
 		TEST(test_upgrade_order),
