@@ -162,7 +162,7 @@ static void test_bad_states_refused(void **state)
 		{ "tpm2.eks.0.ek=\"0000000000000000000000000000000000000000000000000000000000000000\"", "tpm2.eks[0].ek",
 		  "not the SHA-256 of the key beside it" },
 		{ "policy.pcrs=[]", "policy.pcrs", "empty" },
-		{ "policy.pcrs=[24]", "policy.pcrs[0]", "must be from 0 to 23" },
+		{ "policy.pcrs=[16]", "policy.pcrs[0]", "must be from 0 to 15" },
 		{ "policy.pcrs=[7,7]", "policy.pcrs", "comes twice" },
 		{ "policy.token_lifetime=299", "policy.token_lifetime", "must be from 300 to 600" },
 		{ "policy.token_lifetime=601", "policy.token_lifetime", "must be from 300 to 600" },

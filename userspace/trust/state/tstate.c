@@ -414,10 +414,11 @@ static const struct member tpm2[] = {
 	{ .name = NULL },
 };
 
-static const struct member pcr = { .check = check_int, .min = 0, .max = 23 };
+/* Those of a base image; the others are the running system's, of which no log of the firmware tells. */
+static const struct member pcr = { .check = check_int, .min = 0, .max = 15 };
 
 static const struct member policy[] = {
-	{ .name = "pcrs", .check = check_pcrs, .min = 1, .max = 24, .members = &pcr },
+	{ .name = "pcrs", .check = check_pcrs, .min = 1, .max = 16, .members = &pcr },
 	{ .name = "secure_boot", .check = check_bool },
 	{ .name = "token_lifetime", .check = check_int, .min = TSTATE_LIFETIME_MIN, .max = TSTATE_LIFETIME_MAX },
 	{ .name = "lease", .check = check_int, .min = 0, .max = TSTATE_LEASE_MAX },

@@ -6,7 +6,7 @@
  *	{v: 1, cluster, serial, changed,
  *	 authorities: [{name, attest: "host:port", attest_cert, kmx: "host:port", kmx_cert, token_key, version}],
  *	 tpm2: {require_ek_certificate, ca_certificates: [{name, pem}], eks: [{name, ek, pub}]},
- *	 policy: {pcrs: [0..23], secure_boot, token_lifetime, lease},
+ *	 policy: {pcrs: [0..15], secure_boot, token_lifetime, lease},
  *	 images: [{imported, and what trust/evidence/image.h has}],
  *	 key_providers: [{name, kind: "kmip", servers: ["host:port"], default, username?, tls_min?, ca_pem?, pins?}],
  *	 principals: [{name, fingerprint, role}]}
