@@ -50,6 +50,12 @@ static void receipt_path(const struct agent *a, const char *file, char out[PATH_
 	snprintf(out, PATH_MAX, "%s/%s", a->dir, file);
 }
 
+/* What a token may be made of: anything else would not even be sent. */
+static bool is_token(const char *text, size_t n)
+{
+	return n && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
+}
+
 int receipt_load(struct agent *a, const char *file, char **text, struct vmc_error *err)
 {
 	struct vmc_error local = VMC_ERROR_INIT;
@@ -59,6 +65,11 @@ int receipt_load(struct agent *a, const char *file, char **text, struct vmc_erro
 
 	receipt_path(a, file, path);
 	rc = fs_read(path, RECEIPT_MAX, text, &n, &local);
+	if (!rc && !is_token(*text, n)) {
+		log_warn("provider %s: '%s' is damaged; there is another one after the next attestation", a->name, path);
+		free(*text);
+		rc = VMC_ENOENT;
+	}
 	if (rc == VMC_ENOENT) {
 		*text = NULL;
 		return 0;

@@ -152,6 +152,23 @@ static void test_receipts_outlive_restart(void **state)
 	assert_int_equal(m.attested, 3);
 }
 
+static void test_damaged_receipts(void **state)
+{
+	char path[512];
+
+	(void)state;
+	assert_ok(trusted_attest(p, AGENT_NOW, &err), &err);
+	snprintf(path, sizeof(path), "%s/trust/ta/ak.receipt", cfg.state_dir);
+	test_write(path, "a\xff", 2);
+	snprintf(path, sizeof(path), "%s/trust/ta/boot.receipt", cfg.state_dir);
+	test_write(path, "", 0);
+	restart();
+	assert_string_equal(status_of("state"), "unknown");
+	assert_ok(trusted_attest(p, AGENT_NOW, &err), &err);
+	assert_int_equal(m.enrolled, 2);
+	assert_false(m.had_boot_receipt);
+}
+
 static void test_states_list_destroy(void **state)
 {
 	struct provider_key k[3];
@@ -470,7 +487,8 @@ static void test_addresses(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(test_enrol_attest_key), T(test_receipts_outlive_restart), T(test_states_list_destroy),
+		T(test_enrol_attest_key), T(test_receipts_outlive_restart), T(test_damaged_receipts),
+		T(test_states_list_destroy),
 		T(test_the_other_serves), T(test_nobody_answers), T(test_nonsense), T(test_not_trusted),
 		T(test_what_mends_itself), T(test_no_tpm), T(test_key_for_another), T(test_lease),
 		T(test_add_and_renew), T(test_remove_forgets), T(test_info), T(test_addresses),
