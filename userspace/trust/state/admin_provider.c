@@ -17,10 +17,11 @@
 
 /* ---- from the state to the folders --------------------------------------------------- */
 
-static int trust_by(struct trust_admin *a, const char *name, const char *key, const json_t *value,
+/* @only: and by nothing else of its kind. */
+static int trust_by(struct trust_admin *a, const char *name, const char *key, const json_t *value, bool only,
 		    struct vmc_error *err)
 {
-	json_t *args = json_pack("{s:O}", key, value), *out = NULL;
+	json_t *args = json_pack("{s:O, s:b}", key, value, "replace", (int)only), *out = NULL;
 	int rc = args ? providers_trust(a->providers, name, "pin", args, &out, err) : VMC_ENOMEM;
 
 	json_decref(args);
@@ -48,10 +49,10 @@ static int apply_one(struct trust_admin *a, const json_t *have, const json_t *p,
 	int rc = tstate_find(have, "name", name, NULL) ? 0 : make_one(a, p, err);
 
 	if (!rc && ca)
-		rc = trust_by(a, name, "ca_pem", ca, err);
+		rc = trust_by(a, name, "ca_pem", ca, true, err);
 	json_array_foreach(json_object_get(p, "pins"), i, pin)
 		if (!rc)
-			rc = trust_by(a, name, "fingerprint", pin, err);
+			rc = trust_by(a, name, "fingerprint", pin, !i, err);
 	if (!rc && json_is_true(json_object_get(p, "default")))
 		rc = providers_set_default(a->providers, name, err);
 	return rc;
@@ -83,24 +84,12 @@ static bool same(const json_t *a, const json_t *b)
 	return a == b || json_equal(a, b);
 }
 
-/* Is each text of @a in @b, too? */
-static bool among(const json_t *a, const json_t *b)
+static bool gone(const json_t *was, const json_t *is, const char *member)
 {
-	const json_t *v, *w;
-	size_t i, k;
-
-	json_array_foreach(a, i, v) {
-		bool found = false;
-
-		json_array_foreach(b, k, w)
-			found = found || json_equal(v, w);
-		if (!found)
-			return false;
-	}
-	return true;
+	return json_object_get(was, member) && !json_object_get(is, member);
 }
 
-/* No verb changes the servers of one, or takes back by what they are trusted: then it was removed, and added again. */
+/* No verb changes the servers of one, or leaves nothing that they are trusted by: it was removed, and added again. */
 static bool is_another(const json_t *was, const json_t *is)
 {
 	static const char *const fixed[] = { "servers", "username", "tls_min" };
@@ -108,8 +97,7 @@ static bool is_another(const json_t *was, const json_t *is)
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		if (!same(json_object_get(was, fixed[i]), json_object_get(is, fixed[i])))
 			return true;
-	return (json_object_get(was, "ca_pem") && !json_object_get(is, "ca_pem")) ||
-	       !among(json_object_get(was, "pins"), json_object_get(is, "pins"));
+	return gone(was, is, "ca_pem") || gone(was, is, "pins");
 }
 
 int providers_follow(struct trust_admin *a, const json_t *before, struct vmc_error *err)
@@ -260,7 +248,7 @@ static int edit_pin(json_t *state, void *data, struct vmc_error *err)
 		return no_such(err, N_("key provider"), name, "key-provider list");
 	if (ca)
 		return json_object_set(p, "ca_pem", ca) ? call_no_memory(c) : 0;
-	if (!json_object_get(p, "pins"))
+	if (!json_object_get(p, "pins") || json_is_true(json_object_get(args, "replace")))
 		json_object_set_new(p, "pins", json_array());
 	pins = json_object_get(p, "pins");
 	for (i = 0; i < json_array_size(pins); i++)

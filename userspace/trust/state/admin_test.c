@@ -520,6 +520,8 @@ static void test_services_info(void **state)
 	json_decref(o);
 }
 
+#define OTHER_PIN "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
 /* Removed and added again before the other authority heard of it: nothing of the one that it has is the new one's. */
 static void test_key_provider_comes_again(void **state)
 {
@@ -535,6 +537,17 @@ static void test_key_provider_comes_again(void **state)
 	do_call(&net[0], "policy-set", json_pack("{s:i}", "lease", 60));
 	do_call(&net[0], "remediate", NULL);
 	assert_true(has_file(&net[1], "kms/pin") && has_file(&net[1], "kms/client.key"));
+	/* a pin in place of all others */
+	do_call(&net[0], "key-provider-trust", json_pack("{s:s, s:s, s:{s:s, s:b}}", "name", "kms", "verb", "pin", "args",
+							 "fingerprint", OTHER_PIN, "replace", 1));
+	do_call(&net[0], "key-provider-add", kms("other"));
+	do_call(&net[0], "remediate", NULL);
+	for (size_t i = 0; i < HOSTS; i++) {
+		conf = content(&net[i], "kmxd/providers/kms/pin");
+		assert_string_equal(conf, OTHER_PIN "\n");
+		free(conf);
+	}
+	assert_true(has_file(&net[1], "kms/client.key"));
 	do_call(&net[0], "key-provider-remove", json_pack("{s:s}", "name", "kms"));
 	do_call(&net[0], "key-provider-add", json_pack("{s:s, s:s, s:[s]}", "name", "kms", "kind", "kmip", "servers",
 						       "127.0.0.1:2"));
