@@ -108,6 +108,10 @@ int providers_follow(struct trust_admin *a, const json_t *before, struct vmc_err
 	int rc = 0;
 	size_t i;
 
+	if (state == before) {		/* nothing came */
+		json_decref(state);
+		return 0;
+	}
 	json_array_foreach(json_object_get(before, "key_providers"), i, was) {
 		name = json_string_value(json_object_get(was, "name"));
 		is = tstate_find(now, "name", name, NULL);
