@@ -66,7 +66,7 @@ int receipt_load(struct agent *a, const char *file, char **text, struct vmc_erro
 	receipt_path(a, file, path);
 	rc = fs_read(path, RECEIPT_MAX, text, &n, &local);
 	if (!rc && !is_token(*text, n)) {
-		log_warn("provider %s: '%s' is damaged; there is another one after the next attestation", a->name, path);
+		log_warn("provider %s: '%s' is damaged; there is another after the next attestation", a->name, path);
 		free(*text);
 		rc = VMC_ENOENT;
 	}

@@ -131,8 +131,8 @@ static json_int_t lifetime_of(const json_t *claims)
 }
 
 /*
- * Times by this host's clock, whatever the authority's says. The claims are for others to verify: the token came from the
- * service itself. The lease is among them; without one that is there keys would stay for good.
+ * Times by this host's clock, whatever the authority's says. The claims are for others to verify: the token came from
+ * the service itself. The lease is among them; without one that is there keys would stay for good.
  */
 static int fill_token(struct agent_token *t, const json_t *answer, const json_t *claims, uint64_t start)
 {

@@ -101,8 +101,8 @@ static json_t *token(void)
 
 	snprintf(jti, sizeof(jti), "t%u", ++the->jti);
 	o = json_pack("{s:I, s:I, s:s, s:{s:o*}}", "iat", the->backwards ? (json_int_t)-1 : (json_int_t)now, "exp",
-		      the->backwards ? (json_int_t)INT64_MAX : (json_int_t)now + the->lifetime, "jti", jti, "vmcrypt", "lease",
-		      the->no_lease ? NULL : json_integer(the->lease));
+		      the->backwards ? (json_int_t)INT64_MAX : (json_int_t)now + the->lifetime, "jti", jti, "vmcrypt",
+		      "lease", the->no_lease ? NULL : json_integer(the->lease));
 	claims = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	text = malloc(b64url_len(strlen(claims)));

@@ -278,5 +278,6 @@ static const char *listen_at(const struct trust_conf *c)
 
 const struct unit_kind attest_unit = {
 	.name = "vmcrypt-attestd", .folder = "attestd", .usage = "Attest the hosts of a Trust Authority cluster.",
-	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
+	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit,
+	.close = close_unit, .handle = handle,
 };

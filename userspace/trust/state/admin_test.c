@@ -556,8 +556,9 @@ static void test_key_provider_comes_again(void **state)
 	do_call(&net[0], "remediate", NULL);
 	assert_true(has_file(&net[1], "kms/pin") && has_file(&net[1], "kms/client.key"));
 	/* a pin in place of all others */
-	do_call(&net[0], "key-provider-trust", json_pack("{s:s, s:s, s:{s:s, s:b}}", "name", "kms", "verb", "pin", "args",
-							 "fingerprint", OTHER_PIN, "replace", 1));
+	do_call(&net[0], "key-provider-trust",
+		json_pack("{s:s, s:s, s:{s:s, s:b}}", "name", "kms", "verb", "pin", "args", "fingerprint", OTHER_PIN,
+			  "replace", 1));
 	do_call(&net[0], "key-provider-add", kms("other"));
 	do_call(&net[0], "remediate", NULL);
 	for (size_t i = 0; i < HOSTS; i++) {
@@ -855,6 +856,8 @@ static int craft(const char *const files[][2], size_t n)
 	return fd;
 }
 
+typedef const char *const file_list[][2];	/* names and contents */
+
 static void refuse_backup(const char *const files[][2], size_t n, int code, const char *why)
 {
 	int fd = craft(files, n);
@@ -878,17 +881,17 @@ static void test_crafted_backups(void **state)
 	jws = content(&net[0], "state.jws");
 	other_key = content(&net[1], "cluster.key");
 	other_jws = content(&net[1], "state.jws");
-	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", other_jws } },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", other_jws } },
 		      3, VMC_EAUTH, "signature was not made with");
-	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", other_key }, { "state.jws", jws } },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", other_key }, { "state.jws", jws } },
 		      3, VMC_EINVAL, "private key is not that of its cluster");
-	refuse_backup((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws },
 						{ "cluster.pub", other_key } }, 4, VMC_EINVAL, "'cluster.pub' is in it twice");
 	now = content(&net[1], "state.jws");
 	assert_string_equal(now, other_jws);
 	free(now);
 	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
-	fd = craft((const char *const[][2]){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws } }, 3);
+	fd = craft((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws } }, 3);
 	assert_ok(restore(&net[1], "correct horse battery", fd, true), &err);
 	assert_int_equal(restored, 3);
 	same_content(&net[0], &net[1], "state.jws");

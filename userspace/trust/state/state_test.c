@@ -411,8 +411,8 @@ static void test_push_and_rollback(void **state)
 static int make_large(json_t *state, void *data, struct vmc_error *e)
 {
 	json_t *events = json_array(), *image = json_pack(
-		"{s:i, s:s, s:s, s:s, s:s, s:O}", "v", 1, "bank", "sha256", "id", (char *)data, "name", "large", "imported",
-		"2026-01-01T00:00:00Z", "events", events);
+		"{s:i, s:s, s:s, s:s, s:s, s:O}", "v", 1, "bank", "sha256", "id", (char *)data, "name", "large",
+		"imported", "2026-01-01T00:00:00Z", "events", events);
 
 	(void)e;
 	for (int i = 0; i < 4096; i++)
