@@ -15,6 +15,7 @@
 #include <netdb.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,7 @@ int main(int argc, char *argv[])
 	nl_socket_disable_seq_check(events);
 	if (nl_socket_add_membership(events, genl_ctrl_resolve_grp(sk, VMCRYPT_FAMILY_NAME, VMCRYPT_MCGRP_EVENTS)))
 		errx(1, "cannot hear of the kernel's events");
+	signal(SIGPIPE, SIG_IGN);	/* the channel may end while something is written */
 	atexit(forget);
 	wire = dial(source ? argv[4] : NULL, argv[2]);
 	if (wire < 0)
