@@ -136,7 +136,7 @@ enum opt_type {
 	  "what who shows the certificate may do") \
 	X(CERT, "cert", TYPE_PATH, "FILE", "the certificate (PEM)") \
 	X(NAME, "name", TYPE_TEXT, "NAME", "call it so, instead of as the file says") \
-	X(PCRS, "pcrs", TYPE_TEXT, "N,N...", "PCRs whose events must be those of a base image, 0 to 23") \
+	X(PCRS, "pcrs", TYPE_TEXT, "N,N...", "PCRs whose events must be those of a base image, 0 to 15") \
 	X(SECURE_BOOT, "secure-boot", TYPE_CHOICE, "yes|no", "refuse hosts that did not boot with Secure Boot, or not") \
 	X(TOKEN_LIFETIME, "token-lifetime", TYPE_COUNT, "SECONDS", "how long an attestation counts: 300 to 600") \
 	X(LEASE, "lease", TYPE_TEXT, "SECONDS", \

@@ -230,10 +230,10 @@ static int parse_pcrs(struct cli *c, const char *text, json_t **pcrs)
 
 	do {
 		n = strtol(p, &end, 10);
-		if (end == p || (*end && *end != ',') || n < 0 || n > 23) {
+		if (end == p || (*end && *end != ',') || n < 0 || n > 15) {
 			json_decref(a);
-			return vmc_fail(&c->err, VMC_EINVAL, "'%s' are not PCRs: numbers from 0 to 23 with commas between them",
-					text);
+			return vmc_fail(&c->err, VMC_EINVAL,
+					"'%s' are not PCRs of a policy: numbers from 0 to 15 with commas between them", text);
 		}
 		json_array_append_new(a, json_integer(n));
 		p = end + 1;

@@ -252,7 +252,7 @@ int attest_confirm(struct attest_service *s, const struct attest_call *c, json_t
 	uint8_t *secret = NULL;
 	json_t *enrolled = NULL;
 	char *token = NULL;
-	size_t n;
+	size_t n = 0;
 	int rc = param_text(c->body, "context", &context, r);
 
 	if (!rc)
@@ -275,6 +275,8 @@ int attest_confirm(struct attest_service *s, const struct attest_call *c, json_t
 			rc = refuse_as(vmc_fail(&r->err, VMC_ENOMEM, "no memory for the answer"), r, REASON_UNAVAILABLE);
 	}
 	free(token);
+	if (secret)
+		OPENSSL_cleanse(secret, n);
 	free(secret);
 	json_decref(enrolled);
 	return rc;

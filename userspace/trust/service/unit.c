@@ -156,13 +156,19 @@ static int on_change(sd_event_source *src, const struct inotify_event *ev, void 
 	if (!ev->len || strncmp(ev->name, STATE_PREFIX, strlen(STATE_PREFIX)) || !(ev->mask & IN_MOVED_TO))
 		return 0;
 	sd_event_now(u->event, CLOCK_MONOTONIC, &now);
-	return sd_event_add_time(u->event, NULL, CLOCK_MONOTONIC, now + SETTLE_USEC, 0, on_settled, u) < 0 ? -ENOMEM : 0;
+	sd_event_source_set_time(u->settled, now + SETTLE_USEC);
+	return sd_event_source_set_enabled(u->settled, SD_EVENT_ONESHOT);
 }
 
 static int watch(struct unit *u, struct vmc_error *err)
 {
-	int r = sd_event_add_inotify(u->event, NULL, trust_state_dir(u->state), IN_MOVED_TO | IN_ONLYDIR, on_change, u);
+	int r = sd_event_add_time(u->event, &u->settled, CLOCK_MONOTONIC, 0, 0, on_settled, u);
 
+	if (r >= 0)
+		r = sd_event_source_set_enabled(u->settled, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_inotify(u->event, NULL, trust_state_dir(u->state), IN_MOVED_TO | IN_ONLYDIR,
+					 on_change, u);
 	return r < 0 ? vmc_fail_errno(err, -r, "cannot watch '%s' for changes", trust_state_dir(u->state)) : 0;
 }
 
@@ -210,6 +216,7 @@ static void stop(struct unit *u)
 		u->kind->close(u);
 	http_identity_close(&u->identity);
 	trust_state_close(u->state);
+	sd_event_source_unref(u->settled);
 	sd_event_unref(u->event);
 }
 

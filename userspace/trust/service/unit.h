@@ -35,6 +35,7 @@ struct unit {
 	struct trust_state *state;
 	char dir[512];			/* its own folder */
 	sd_event *event;
+	sd_event_source *settled;	/* some time after the last change of the state's files */
 	struct http_identity identity;
 	struct http_server *server;
 	void *data;
