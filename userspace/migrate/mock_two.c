@@ -66,17 +66,38 @@ int vmk_migration_agree(struct vmk *k, uint32_t id, const uint8_t peer_public_ke
 	return 0;
 }
 
-int vmk_migration_del(struct vmk *k, uint32_t id, bool force, struct vmc_error *err)
+/* The relays of @k, no longer in the table. */
+static unsigned int take_relays(const struct vmk *k, struct relay *mine[RELAYS])
 {
-	(void)id, (void)force, (void)err;
-	k->migrations--;
+	unsigned int n = 0;
+
 	for (unsigned int i = 0; i < n_relays; i++) {
 		if (relays[i].k != k)
 			continue;
-		relay_stop(relays[i].r);
+		mine[n++] = relays[i].r;
 		relays[i].r = NULL;
 		relays[i].k = NULL;
 	}
+	return n;
+}
+
+int vmk_migration_del(struct vmk *k, uint32_t id, bool force, struct vmc_error *err)
+{
+	struct relay *mine[RELAYS];
+	unsigned int n;
+
+	(void)force;
+	pthread_mutex_lock(&lock);
+	if (k->gone == id) {
+		pthread_mutex_unlock(&lock);
+		return vmc_fail(err, VMC_ENOENT, "there is no migration %u", id);
+	}
+	k->gone = id;
+	k->migrations--;
+	n = take_relays(k, mine);
+	pthread_mutex_unlock(&lock);
+	while (n)
+		relay_stop(mine[--n]);
 	return 0;
 }
 

@@ -14,6 +14,7 @@ enum { HERE, THERE };
 struct vmk {
 	int host;
 	uint32_t last;			/* number of a migration */
+	uint32_t gone;			/* the last that was removed */
 	unsigned int migrations;	/* that are there */
 	uint8_t public_key[VMK_PUBLIC_LEN], peer_key[VMK_PUBLIC_LEN];
 	uint8_t binding[PEER_EXPORT_LEN];

@@ -239,11 +239,17 @@ static int take_answer(struct leaving *l, const json_t *answer, struct vmc_error
 	return agree(l, theirs, err);
 }
 
+/*
+ * One connection is enough to fail. The others go, too: the hypervisor may be stuck in one of them, that still stands but
+ * that nobody reads any more, and could not even cancel.
+ */
 static void on_break(void *data)
 {
 	struct leaving *l = data;
 
 	atomic_store(&l->cancel, true);
+	if (!l->r->postcopy && flow_encrypted(l->flow))
+		vmk_migration_del(l->m->s.k, flow_kernel(l->flow), true, NULL);
 }
 
 static int prepare(struct leaving *l, struct vmc_error *err)
