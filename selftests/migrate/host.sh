@@ -30,7 +30,7 @@ start_libvirtd()
 	mkdir -p /etc/libvirt/hooks/qemu.d
 	sed "s#@BINDIR@#$LAB_BUILD/userspace#" "$LAB_TREE/packaging/libvirt/qemu.d/vmcrypt" > /etc/libvirt/hooks/qemu.d/vmcrypt
 	chmod +x /etc/libvirt/hooks/qemu.d/vmcrypt
-	printf 'stdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n' >> /etc/libvirt/qemu.conf
+	printf 'stdio_handler = "file"\nsecurity_driver = "none"\nremember_owner = 0\ncgroup_controllers = []\n' >> /etc/libvirt/qemu.conf
 	libvirtd --daemon
 	lab_await 60 virsh list > /dev/null 2>&1
 }

@@ -14,12 +14,13 @@ go()
 	on "$1" vmcrypt migrate guest --to "$2" --qmp "$qmp" --to-qmp "$qmp" "${@:3}"
 }
 
-# bad_wire MODE WHY: the VM stays on a, and the event says why
+# bad_wire MODE WHY: the VM stays on a, and the event says why. One connection: of
+# several, QEMU 7.2 now and then waits for ever for one that has failed already.
 bad_wire()
 {
 	host b guest waits
 	host a wire b "$1"
-	check "a wire that $1" "$2" '[1-9]*' go a b --parallel 2
+	check "a wire that $1" "$2" '[1-9]*' go a b
 	check "it did" "^$1" 0 host a wired
 	host a wire b fair
 	check "the event says why" "migration of VM 'guest' to host 'b' failed: .*$2" 0 \
