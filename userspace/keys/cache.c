@@ -395,19 +395,20 @@ size_t cache_renew(struct vmk *k, struct provider *p)
 	struct vmc_error err = VMC_ERROR_INIT;
 	char id[VMK_KEK_ID_MAX + 1];
 	struct provider_key *keys;
-	size_t n, size, renewed = 0;
-	bool well = true;
+	size_t n, size, before, renewed = 0;
 
 	keys = cached_of(k, p->name, true, &n);
-	for (size_t i = 0; keys && i < n && well; i += size) {
+	for (size_t i = 0; keys && i < n; i += size) {
 		size = n - i < CHUNK ? n - i : CHUNK;
+		before = renewed;
 		p->ops->get(p, keys + i, size, &err);
 		for (size_t j = i; j < i + size; j++) {
 			full_id(p->name, keys[j].id, id);
-			well = keys[j].material && !add(k, id, &keys[j], NULL, &err);
-			renewed += well;
+			renewed += keys[j].material && !add(k, id, &keys[j], NULL, &err);
 		}
 		provider_keys_clear(keys + i, size);
+		if (renewed == before)	/* it gives none, and each asking may take its deadline */
+			break;
 	}
 	free(keys);
 	return renewed;
