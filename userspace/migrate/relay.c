@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -45,8 +46,13 @@ static int drain(struct direction *d, size_t n)
 static void *move(void *data)
 {
 	struct direction *d = data;
+	sigset_t pipe_set;
 	ssize_t n;
 
+	/* splice(2) has no MSG_NOSIGNAL */
+	sigemptyset(&pipe_set);
+	sigaddset(&pipe_set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_set, NULL);
 	do {
 		n = splice(d->from, NULL, d->pipe[1], NULL, CHUNK, SPLICE_F_MOVE);
 		if (n > 0 && drain(d, (size_t)n))
