@@ -2,6 +2,7 @@
 /* Two hosts in one process. See mock_two.h. */
 #include "mock_two.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/rand.h>
@@ -451,15 +452,27 @@ static int open_machine(const char *vm, const char *qmp, struct hypervisor **h, 
 
 /* ---- the hosts --------------------------------------------------------------------------- */
 
-static unsigned int free_port(void)
+/*
+ * A loopback address that no other process takes ports of: a port that was
+ * found free is still free when a host listens there.
+ */
+static const char *own_address(void)
+{
+	static char addr[INET_ADDRSTRLEN];
+	struct in_addr a = { htonl(INADDR_LOOPBACK + (in_addr_t)getpid()) };
+
+	return inet_ntop(AF_INET, &a, addr, sizeof(addr));
+}
+
+static void free_ports(uint16_t port[2])
 {
 	struct vmc_error e = VMC_ERROR_INIT;
-	uint16_t port;
-	int fd;
+	int fd[2];
 
-	assert_ok(peer_bind("127.0.0.1", 0, &fd, &port, &e), &e);
-	close(fd);
-	return port;
+	for (int i = 0; i < 2; i++)
+		assert_ok(peer_bind(own_address(), 0, &fd[i], &port[i], &e), &e);
+	for (int i = 0; i < 2; i++)
+		close(fd[i]);
 }
 
 static void on_ended(void *data)
@@ -493,6 +506,7 @@ static void configure(int i)
 {
 	struct vmc_config *c = &two->cfg[i];
 	struct vmc_error e = VMC_ERROR_INIT;
+	uint16_t port[2];
 
 	two->dir[i] = test_mkdir();
 	snprintf(c->config_dir, sizeof(c->config_dir), "%s/etc", two->dir[i]);
@@ -501,8 +515,9 @@ static void configure(int i)
 	assert_ok(fs_mkdirs(c->state_dir, 0700, &e), &e);
 	assert_ok(fs_mkdirs(c->runtime_dir, 0711, &e), &e);
 	if (i == THERE) {
-		snprintf(c->migration_listen, sizeof(c->migration_listen), "127.0.0.1:%u", free_port());
-		c->migration_data_port = free_port();
+		free_ports(port);
+		snprintf(c->migration_listen, sizeof(c->migration_listen), "%s:%u", own_address(), port[0]);
+		c->migration_data_port = port[1];
 	}
 	assert_ok(peers_open(&two->peers[i], c, &e), &e);
 	two->k[i].host = two->m[i].host = i;
