@@ -57,9 +57,14 @@ demo:
 	@$(MAKE) --no-print-directory userspace
 	@tools/demo $(if $(KERNEL),--kernel $(KERNEL))
 
-#: make check             all tests; KERNEL=7.3 for another kernel
+#: make check             all tests, on 6.12 and 6.1; KERNEL=7.3 for another kernel
 check:
 	@tools/check $(if $(KERNEL),--kernel '$(KERNEL)')
+
+#: make check-every       also on each kernel what is no matter of it, and the tests of the
+#:                        programs as they are shipped; some hours
+check-every:
+	@tools/check $(if $(KERNEL),--kernel '$(KERNEL)') --every gates unit unit-asan unit-crash fuzz kunit lab
 
 #: make check-unit        tests of the programs, also under ASan and UBSan
 check-unit:
@@ -93,5 +98,5 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all help module userspace translations examples install install-module deps demo check \
+.PHONY: all help module userspace translations examples install install-module deps demo check check-every \
 	check-unit check-kunit check-lab check-debug check-fuzz gates bench clean
