@@ -102,6 +102,7 @@
 #define VMC_MSG_TA_HOST_REFUSED		"4b8998aec6374117a359fab86bfa423c"
 #define VMC_MSG_TA_KEYS_RELEASED	"dafe4e5f8dbc47b6a645762db2bac5c9"
 #define VMC_MSG_TA_KEYS_REFUSED		"b4cf1c14c8674b2397ab0e879558d8ec"
+#define VMC_MSG_TA_KEY_ORPHAN		"0c4c7a5e6d3f4f0fb1c2a86de0b8f9a7"
 
 /* vmcryptd itself. */
 #define VMC_MSG_DAEMON_READY		"b55bf2e464264bb68da6d37b4a1dbdfa"

@@ -179,6 +179,32 @@ static void gives_no_inactive_key(void **state)
 	json_decref(b);
 }
 
+/* A key that was made and reaches nobody does not stay; one that has to stay is named. */
+static void leaves_no_orphan(void **state)
+{
+	struct world *w = *state;
+	json_t *a;
+
+	mock_kmip_script(w->f.m[0], "fail-op=10,fail-reason=4");	/* Get */
+	assert_int_not_equal(ask(w, "create", json_pack("{s:s}", "label", "x"), &a), 0);
+	assert_contains(w->r.err.text, "a new key could not be handed out, and was destroyed again: ");
+	assert_int_equal(mock_store_count(w->f.store), 1);
+	assert_true(w->note.orphan_gone && !*w->note.destroyed);
+	assert_int_not_equal(mock_store_state(w->f.store, w->note.orphan), PKS_ACTIVE);
+	mock_kmip_script(w->f.m[0], "wrapped=1,fail-op=19,fail-reason=4");	/* no Revoke either */
+	assert_int_not_equal(ask(w, "create", json_pack("{s:s}", "label", "x"), &a), 0);
+	assert_int_equal(mock_store_count(w->f.store), 2);
+	assert_false(w->note.orphan_gone);
+	assert_int_equal(mock_store_state(w->f.store, w->note.orphan), PKS_ACTIVE);
+	assert_contains(w->r.err.text, w->note.orphan);
+	assert_contains(w->r.err.text, "could not be handed out, and not be destroyed either (");
+	mock_kmip_script(w->f.m[0], "");
+	/* nothing is made, nothing is left over */
+	fixture_kill(&w->f, 0);
+	assert_int_not_equal(ask(w, "create", json_pack("{s:s}", "label", "x"), &a), 0);
+	assert_string_equal(w->note.orphan, "");
+}
+
 /* ---- tokens ----------------------------------------------------------------- */
 
 static void refused(struct world *w, const char *token, int64_t now, int code)
@@ -300,7 +326,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(creates_gets_destroys), T(gives_no_inactive_key), T(wants_a_good_token), T(refuses_nonsense),
+		T(creates_gets_destroys), T(gives_no_inactive_key), T(leaves_no_orphan), T(wants_a_good_token),
+		T(refuses_nonsense),
 		T(tells_that_the_server_is_away), T(sees_new_files),
 	};
 

@@ -41,6 +41,23 @@ static void log_destroyed(const struct http_call *c, const struct kmx_note *n)
 		  n->host, c->address, n->destroyed, n->provider, c->correlation);
 }
 
+/* A key that no host has: gone, or left over on the key server for its administrator to remove. */
+static void log_orphan(const struct http_call *c, const struct kmx_note *n)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", c->correlation }, { "VMCRYPT_HOST", n->host }, { "VMCRYPT_EK", n->ek },
+		{ "VMCRYPT_PROVIDER", n->provider }, { "VMCRYPT_KEY", n->orphan }, { "VMCRYPT_TOKEN", n->jti },
+		{ "VMCRYPT_ADDRESS", c->address }, { NULL, NULL }
+	};
+
+	if (n->orphan_gone)
+		log_event(LOG_NOTICE, NULL, fields, "new key '%s' of key provider '%s' did not reach host '%s' and was destroyed again (correlation %s)",
+			  n->orphan, n->provider, n->host, c->correlation);
+	else
+		log_event(LOG_ERR, VMC_MSG_TA_KEY_ORPHAN, fields, "new key '%s' of key provider '%s' did not reach host '%s' and is left over on the key server (correlation %s)",
+			  n->orphan, n->provider, n->host, c->correlation);
+}
+
 static void log_refused(const struct http_call *c, const char *verb, const struct kmx_note *n, const struct refusal *r)
 {
 	const struct log_field fields[] = {
@@ -73,6 +90,8 @@ static int keys(struct unit *u, const struct http_call *c, json_t **result, stru
 	json_decref(state);
 	if (*n.destroyed)
 		log_destroyed(c, &n);
+	if (*n.orphan)
+		log_orphan(c, &n);
 	if (rc)
 		log_refused(c, verb, &n, r);
 	else if (n.keys)

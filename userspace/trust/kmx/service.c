@@ -375,31 +375,55 @@ static int do_state(struct request *q, json_t **result)
 	return get_or_state(q, false, result);
 }
 
+/*
+ * The key @id was made and reaches no host: nobody would know of it but the key server. It is destroyed; when that fails,
+ * too, the words name it.
+ */
+static void take_back(struct request *q, const char *id)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+
+	snprintf(q->note->orphan, sizeof(q->note->orphan), "%s", id);
+	q->note->orphan_gone = !q->provider->ops->destroy(q->provider, id, &e);
+	if (q->note->orphan_gone)
+		vmc_prefix(&q->r->err, "a new key could not be handed out, and was destroyed again: ");
+	else
+		vmc_prefix(&q->r->err, "a new key, '%s', could not be handed out, and not be destroyed either (%s): ", id, e.text);
+}
+
+/* The new key with the id in @k, for the host. */
+static int hand_out(struct request *q, struct provider_key *k, json_t **result)
+{
+	int rc = q->provider->ops->get(q->provider, k, 1, &q->r->err);
+	json_t *o;
+
+	if (!rc && k->code) {
+		q->r->err = k->err;
+		rc = q->r->err.code = k->code;
+	}
+	if (rc)
+		return refuse(q->r, REASON_KEY_PROVIDER);
+	o = key_json(q, k, true);
+	*result = o ? json_pack("{s:s, s:O, s:O}", "provider", q->note->provider, "id", json_object_get(o, "id"), "key",
+				json_object_get(o, "key")) : NULL;
+	json_decref(o);
+	return *result ? 0 : no_memory(q->r);
+}
+
 static int do_create(struct request *q, json_t **result)
 {
 	const json_t *label = json_object_get(q->c->body, "label");
 	struct provider_key k = { .code = 0 };
-	json_t *o;
 	int rc;
 
 	if (!json_is_string(label) || json_string_length(label) > LABEL_MAX)
 		return bad_request(q, "label");
 	rc = q->provider->ops->create(q->provider, json_string_value(label), k.id, &q->r->err);
-	if (!rc)
-		rc = q->provider->ops->get(q->provider, &k, 1, &q->r->err);
-	if (!rc && k.code) {
-		q->r->err = k.err;
-		rc = q->r->err.code = k.code;
-	}
-	if (rc) {
-		refuse(q->r, REASON_KEY_PROVIDER);
-	} else {
-		o = key_json(q, &k, true);
-		*result = o ? json_pack("{s:s, s:O, s:O}", "provider", q->note->provider, "id", json_object_get(o, "id"),
-					"key", json_object_get(o, "key")) : NULL;
-		json_decref(o);
-		rc = *result ? 0 : no_memory(q->r);
-	}
+	if (rc)
+		return refuse(q->r, REASON_KEY_PROVIDER);
+	rc = hand_out(q, &k, result);
+	if (rc)
+		take_back(q, k.id);
 	provider_keys_clear(&k, 1);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #define VMC_TRUST_KMX_SERVICE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../../keys/provider.h"
@@ -38,10 +39,12 @@ struct kmx_note {
 	char provider[PROVIDER_NAME_MAX + 1];
 	unsigned int keys;		/* how many left this service, encrypted */
 	char destroyed[PROVIDER_KEY_ID_MAX + 1];	/* the key that is no more; "": none */
+	char orphan[PROVIDER_KEY_ID_MAX + 1];	/* a key that was made, but reached nobody; "": none */
+	bool orphan_gone;		/* it was destroyed again */
 };
 
 /*
- * "create" {provider?, label} -> {provider, id, key}; "get" {provider?, ids} -> {provider, keys: [{id, state, key?,
+ * "create" {provider?, label} -> {provider, id, key}, a key that cannot be answered with is destroyed again; "get" {provider?, ids} -> {provider, keys: [{id, state, key?,
  * error?}]}; "state" {provider?, ids} -> {provider, keys: [{id, state}]}; "list" {provider?} -> {provider, ids};
  * "destroy" {provider?, id} -> {provider}; "providers" {} -> {providers: [{name, default}]}. Without "provider": the
  * default one of the state. VMC_ENOENT with reason not_found: another verb.
