@@ -166,23 +166,6 @@ int registry_find(struct providers *ps, const char *name, struct vmc_error *err)
 
 /* ---- what is half made -------------------------------------------------------------- */
 
-static void remove_tree(const char *dir)
-{
-	char path[PATH_MAX];
-	struct dirent *e;
-	DIR *d = opendir(dir);
-
-	while (d && (e = readdir(d))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < (int)sizeof(path))
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(dir);
-}
-
 /* Folders that a crash left behind while a provider was added or removed. */
 static void sweep(const struct providers *ps)
 {
@@ -193,7 +176,7 @@ static void sweep(const struct providers *ps)
 	while (d && (e = readdir(d)))
 		if ((!strncmp(e->d_name, ".new-", 5) || !strncmp(e->d_name, ".old-", 5)) &&
 		    snprintf(path, sizeof(path), "%s/%s", ps->dir, e->d_name) < (int)sizeof(path))
-			remove_tree(path);
+			(void)fs_remove_tree(path, NULL);
 	if (d)
 		closedir(d);
 }
@@ -550,10 +533,10 @@ static int remove_files(struct providers *ps, const char *name, struct vmc_error
 		return rc;
 	/* gone by one rename; what is left of it after a crash is swept up by the next start */
 	snprintf(old, sizeof(old), "%s/.old-%s", ps->dir, name);
-	remove_tree(old);
+	(void)fs_remove_tree(old, NULL);
 	rc = fs_rename(path, old, err);
 	if (!rc)
-		remove_tree(old);
+		(void)fs_remove_tree(old, NULL);
 	return rc;
 }
 
@@ -587,7 +570,7 @@ static int add_files(struct providers *ps, const char *name, const struct regist
 	int rc;
 
 	snprintf(fresh, sizeof(fresh), "%s/.new-%s", ps->dir, name);
-	remove_tree(fresh);
+	(void)fs_remove_tree(fresh, NULL);
 	rc = fs_mkdirs(fresh, 0700, err);
 	for (size_t i = 0; !rc && i < n; i++) {
 		snprintf(path, sizeof(path), "%s/%s", fresh, files[i].name);
@@ -598,7 +581,7 @@ static int add_files(struct providers *ps, const char *name, const struct regist
 	if (!rc)
 		rc = fs_rename(fresh, path, err);
 	if (rc)
-		remove_tree(fresh);
+		(void)fs_remove_tree(fresh, NULL);
 	return rc;
 }
 

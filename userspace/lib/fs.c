@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +255,20 @@ int fs_unlink(const char *path, struct vmc_error *err)
 	if (errno == ENOENT)
 		return 0;
 	return vmc_fail_errno(err, errno, "cannot remove '%s'", path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st, (void)kind, (void)at;
+	fs_crashpoint(path);
+	return remove(path) && errno != ENOENT ? -1 : 0;
+}
+
+int fs_remove_tree(const char *path, struct vmc_error *err)
+{
+	if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && errno != ENOENT)
+		return vmc_fail_errno(err, errno, "cannot remove '%s'", path);
+	return sync_parent(path, err);
 }
 
 int fs_rename(const char *from, const char *to, struct vmc_error *err)

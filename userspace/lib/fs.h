@@ -22,6 +22,7 @@ int fs_remove_temps(const char *dir, struct vmc_error *err);
 int fs_mkdirs(const char *path, mode_t mode, struct vmc_error *err);	/* like mkdir -p, durable; what is made has @mode whatever the umask */
 int fs_unlink(const char *path, struct vmc_error *err);		/* durable; ENOENT is fine */
 int fs_rename(const char *from, const char *to, struct vmc_error *err);	/* durable */
+int fs_remove_tree(const char *path, struct vmc_error *err);	/* a folder and all in it; ENOENT is fine */
 int fs_sync(int fd, const char *path, struct vmc_error *err);		/* fsync through the crash points */
 /* Is @path, by its words alone, in @dir or further below? Never in "". */
 bool fs_is_below(const char *path, const char *dir);

@@ -214,7 +214,8 @@ static int open_admin(struct unit *u, struct attestd *d, struct vmc_error *err)
 	const struct trust_admin_options o = {
 		.host = u->conf.name, .attest_port = port_of(u->conf.attest_listen, TRUST_ATTEST_PORT),
 		.kmx_port = port_of(u->conf.kmx_listen, TRUST_KMX_PORT), .remote = remote_https,
-		.remote_data = (void *)trust_state_dir(u->state),
+		.remote_data = (void *)trust_state_dir(u->state), .config = u->conf_path, .named = u->conf.named,
+		.config_check = trust_conf_check,
 	};
 	struct vmc_error bus = VMC_ERROR_INIT;
 	int rc = trust_admin_open(&d->admin, u->state, &o, err);

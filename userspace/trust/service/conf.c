@@ -19,6 +19,7 @@ static int set_name(const struct inifile_entry *e, struct trust_conf *c, struct 
 	if (!vmc_name_ok(e->value, sizeof(c->name) - 1))
 		return vmc_fail(err, VMC_EINVAL, "name is '%s', it must be 1 to 63 of A-Z a-z 0-9 . _ -, not beginning with a dot or dash",
 				e->value);
+	c->named = true;
 	return inifile_text(e, c->name, sizeof(c->name), err);
 }
 
@@ -72,17 +73,36 @@ static int handle(const struct inifile_entry *e, void *data, struct vmc_error *e
 	return inifile_unknown(e, err);
 }
 
-int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *err)
+int trust_conf_path(const char *path, char out[512], struct vmc_error *err)
 {
 	const char *dir = getenv("VMCRYPT_TRUST_CONFIG_DIR");
-	char standard[512];
-	int rc;
+	int n;
 
+	if (path)
+		n = snprintf(out, 512, "%s", path);
+	else
+		n = snprintf(out, 512, "%s/trust.conf", dir && *dir ? dir : TRUST_CONFIG_DIR);
+	return n < 512 ? 0 : vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long", out);
+}
+
+int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *err)
+{
+	char from[512];
+	int rc = trust_conf_path(path, from, err);
+
+	if (rc)
+		return rc;
 	*c = (struct trust_conf){ .attest_listen = LISTEN, .kmx_listen = LISTEN, .log_level = LOG_INFO,
 				  .secure_heap = 4096 };
 	if (gethostname(c->name, sizeof(c->name) - 1) || !vmc_name_ok(c->name, sizeof(c->name) - 1))
 		snprintf(c->name, sizeof(c->name), "authority");
-	snprintf(standard, sizeof(standard), "%s/trust.conf", dir && *dir ? dir : TRUST_CONFIG_DIR);
-	rc = inifile_parse(path ? path : standard, handle, c, err);
+	rc = inifile_parse(from, handle, c, err);
 	return rc == VMC_ENOENT && !path ? 0 : rc;
+}
+
+int trust_conf_check(const char *path, struct vmc_error *err)
+{
+	struct trust_conf c;
+
+	return trust_conf_load(&c, path, err);
 }

@@ -3,6 +3,7 @@
 #ifndef VMC_TRUST_CONF_H
 #define VMC_TRUST_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../../lib/error.h"
@@ -12,6 +13,7 @@
 struct trust_conf {
 	/* [authority] */
 	char name[64];			/* in tokens and certificates; default: the host's name */
+	bool named;			/* it is in the file */
 	/* [attest], [kmx] */
 	char attest_listen[256];	/* ADDRESS[:PORT], default 0.0.0.0 and the service's own port */
 	char kmx_listen[256];
@@ -22,5 +24,10 @@ struct trust_conf {
 
 /* @path NULL: trust.conf in the configuration's folder; none is fine then. */
 int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *err);
+
+/* Where that is, in @out. VMC_EINVAL: too long a path. */
+int trust_conf_path(const char *path, char out[512], struct vmc_error *err);
+/* Would it be loaded? */
+int trust_conf_check(const char *path, struct vmc_error *err);
 
 #endif

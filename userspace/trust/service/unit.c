@@ -270,7 +270,8 @@ int unit_main(int argc, char **argv, const struct unit_kind *kind)
 	log_init(kind->name, LOG_INFO);
 	if (o.foreground)
 		log_to_stderr();
-	if (trust_conf_load(&u.conf, o.config, &err) || secmem_init((size_t)u.conf.secure_heap << 10, &err)) {
+	if (trust_conf_load(&u.conf, o.config, &err) || trust_conf_path(o.config, u.conf_path, &err) ||
+	    secmem_init((size_t)u.conf.secure_heap << 10, &err)) {
 		log_error("cannot start", &err);
 		return EXIT_FAILURE;
 	}

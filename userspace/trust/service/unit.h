@@ -32,6 +32,7 @@ struct unit_kind {
 struct unit {
 	const struct unit_kind *kind;
 	struct trust_conf conf;
+	char conf_path[512];		/* that it was read from, if it is there */
 	struct trust_state *state;
 	char dir[512];			/* its own folder */
 	sd_event *event;

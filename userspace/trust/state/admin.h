@@ -30,6 +30,10 @@ struct trust_admin_options {
 	uint16_t attest_port, kmx_port;	/* where its services listen; 0: the standard ones */
 	trust_remote_fn remote;
 	void *remote_data;
+	const char *config;		/* trust.conf, for backups; NULL: there is none */
+	bool named;			/* @host is what trust.conf says */
+	/* Would a service start with this file? NULL: whatever is in it. */
+	int (*config_check)(const char *path, struct vmc_error *err);
 };
 
 struct trust_admin;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* All of an authority in one file, and back. */
+/* All of an authority in one file. */
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -16,18 +16,12 @@
 #include "../../lib/util.h"
 #include "admin_priv.h"
 #include "backup.h"
-#include "sign.h"
-#include "tstate.h"
 
 #define DEPTH_MAX	6
-#define STATE_NAME	"state.jws"
-#define PUBLIC_NAME	"cluster.pub"
-#define KEY_NAME	"cluster.key"
 
 /* ---- the password ----------------------------------------------------------------------- */
 
-/* The first line, without what ends it. */
-static int read_password(struct trust_call *c, char **password, size_t *n, size_t *size)
+int call_password(struct trust_call *c, char **password, size_t *n, size_t *size)
 {
 	int rc = call_file(c, c->files->password, N_("password"));
 
@@ -80,6 +74,8 @@ static int add_entry(struct backup_body *b, const char *dir, const char *below, 
 	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path) ||
 	    snprintf(to, sizeof(to), "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof(to))
 		return vmc_fail(err, VMC_ENOSPC, "the path '%.100s/%.100s' is too long for a backup", dir, name);
+	if (!strcmp(to, CONFIG_NAME))
+		return 0;	/* the record of that name is the real one */
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : vmc_fail_errno(err, errno, "cannot look at '%s'", path);
 	if (S_ISDIR(st.st_mode))
@@ -110,7 +106,7 @@ static int load_cluster_key(struct trust_call *c, EVP_PKEY **key)
 	char path[PATH_MAX];
 	int rc;
 
-	snprintf(path, sizeof(path), "%s/" KEY_NAME, trust_state_dir(c->a->state));
+	snprintf(path, sizeof(path), "%s/" CLUSTER_KEY, trust_state_dir(c->a->state));
 	rc = cert_key_load(path, key, c->err);
 	if (rc != VMC_ENOENT)
 		return rc;
@@ -136,6 +132,27 @@ static int write_out(struct trust_call *c, const uint8_t *file, size_t len)
 	return fs_sync(c->files->data, "backup", c->err);
 }
 
+/*
+ * The configuration beside the state. It always has the authority's name, which is otherwise the machine's: a fresh machine
+ * may be called something else.
+ */
+static int add_config(struct backup_body *b, const struct trust_admin *a, struct vmc_error *err)
+{
+	char *text = NULL, *all = NULL;
+	size_t n = 0;
+	int rc = a->o.config ? fs_read(a->o.config, CONFIG_MAX, &text, &n, err) : VMC_ENOENT;
+
+	if (rc && rc != VMC_ENOENT)
+		return rc;
+	if (asprintf(&all, a->o.named ? "%s" : "%s\n[authority]\nname = %s\n", rc ? "" : text, a->host) < 0)
+		rc = vmc_fail(err, VMC_ENOMEM, "no memory for a backup");
+	else
+		rc = backup_body_add(b, CONFIG_NAME, all, strlen(all), err);
+	free(all);
+	free(text);
+	return rc;
+}
+
 static int make(struct trust_call *c, const char *password, size_t n)
 {
 	struct backup_body b = { 0 };
@@ -148,6 +165,8 @@ static int make(struct trust_call *c, const char *password, size_t n)
 		rc = backup_body_new(&b, c->err);
 	if (!rc)
 		rc = add_folder(&b, trust_state_dir(c->a->state), "", 1, c->err);
+	if (!rc)
+		rc = add_config(&b, c->a, c->err);
 	if (!rc)
 		rc = backup_body_sign(&b, key, c->err);
 	if (!rc)
@@ -174,182 +193,10 @@ int verb_backup(struct trust_call *c)
 	json_decref(state);
 	rc = call_file(c, c->files->data, N_("backup"));
 	if (!rc)
-		rc = read_password(c, &password, &n, &size);
+		rc = call_password(c, &password, &n, &size);
 	if (rc)
 		return rc;
 	rc = make(c, password, n);
 	secmem_free(password, size + 1);
-	return rc;
-}
-
-/* ---- restore ---------------------------------------------------------------------------------- */
-
-static bool find(const struct backup_body *b, const char *path, struct backup_record *r)
-{
-	size_t at = 0;
-
-	while (backup_next(b, &at, r))
-		if (!strcmp(r->path, path))
-			return true;
-	return false;
-}
-
-/* A record as text. */
-static char *text_of(const struct backup_record *r, struct vmc_error *err)
-{
-	char *text = strndup((const char *)r->data, r->len);
-
-	if (!text)
-		vmc_fail(err, VMC_ENOMEM, "no memory for a backup");
-	return text;
-}
-
-/* Before anything of what is here is replaced: is it a state, and of the cluster with this key? */
-static int check_state(const struct backup_record *r, EVP_PKEY *key, struct vmc_error *err)
-{
-	char *jws = text_of(r, err), *text = NULL;
-	json_t *state;
-	size_t n;
-	int rc = jws ? sign_open(key, TRUST_STATE_TYPE, jws, &text, &n, err) : VMC_ENOMEM;
-
-	if (!rc)
-		rc = tstate_parse(text, n, &state, err);
-	if (!rc)
-		json_decref(state);
-	free(text);
-	free(jws);
-	return rc ? vmc_prefix(err, "the backup is refused: ") : 0;
-}
-
-/* Is it the private half of @key? */
-static int check_key(const struct backup_record *r, EVP_PKEY *key, struct vmc_error *err)
-{
-	char *pem = text_of(r, err);
-	EVP_PKEY *private = NULL;
-	int rc = pem ? cert_key_from_pem(pem, &private, err) : VMC_ENOMEM;
-
-	if (!rc && EVP_PKEY_eq(private, key) != 1)
-		rc = vmc_fail(err, VMC_EINVAL, "its private key is not that of its cluster");
-	EVP_PKEY_free(private);
-	if (pem)
-		OPENSSL_cleanse(pem, strlen(pem));
-	free(pem);
-	return rc ? vmc_prefix(err, "the backup is refused: ") : 0;
-}
-
-/* By the key that it brings along; that this is the cluster's, the password and the state's signature tell. */
-static int check_signature(const struct backup_body *b, struct vmc_error *err)
-{
-	struct backup_record r, private, state;
-	EVP_PKEY *key = NULL;
-	char *pem;
-	int rc;
-
-	if (!find(b, PUBLIC_NAME, &r) || !find(b, KEY_NAME, &private) || !find(b, STATE_NAME, &state))
-		return vmc_fail(err, VMC_EINVAL, "the backup is refused: the cluster's state or key is not in it");
-	pem = text_of(&r, err);
-	rc = pem ? sign_public_load(pem, &key, err) : VMC_ENOMEM;
-	free(pem);
-	if (!rc)
-		rc = backup_body_verify(b, key, err);
-	if (!rc)
-		rc = check_key(&private, key, err);
-	if (!rc)
-		rc = check_state(&state, key, err);
-	EVP_PKEY_free(key);
-	return rc;
-}
-
-static int put_file(const char *dir, const struct backup_record *r, struct vmc_error *err)
-{
-	char path[PATH_MAX], *slash;
-	int rc;
-
-	if (snprintf(path, sizeof(path), "%s/%s", dir, r->path) >= (int)sizeof(path))
-		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long", dir);
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	rc = fs_mkdirs(path, 0700, err);
-	*slash = '/';
-	return rc ? rc : fs_replace(path, r->data, r->len, strcmp(r->path, PUBLIC_NAME) ? 0600 : 0644, err);
-}
-
-/*
- * The state goes first and comes last: a restore that was cut short leaves an authority without one, which says so, and
- * takes the same restore again.
- */
-static int put_all(const struct backup_body *b, const char *dir, struct vmc_error *err)
-{
-	struct backup_record r;
-	char state[PATH_MAX];
-	size_t at = 0;
-	int rc;
-
-	snprintf(state, sizeof(state), "%s/" STATE_NAME, dir);
-	rc = fs_unlink(state, err);
-	while (!rc && backup_next(b, &at, &r))
-		if (strcmp(r.path, STATE_NAME) && at < b->n)	/* the last one is the signature */
-			rc = put_file(dir, &r, err);
-	if (!rc && find(b, STATE_NAME, &r))
-		rc = put_file(dir, &r, err);
-	return rc;
-}
-
-static int check_free(struct trust_call *c)
-{
-	json_t *state = trust_state_json(c->a->state);
-	int rc = 0;
-
-	if (state && !call_flag(c, "force")) {
-		rc = vmc_fail(c->err, VMC_EEXIST, "this authority is in the cluster '%s' already",
-			      json_string_value(json_object_get(state, "cluster")));
-		vmc_hint(c->err, "restore on a fresh machine; or give --force, and what is here is replaced by what is in the backup");
-	}
-	json_decref(state);
-	return rc;
-}
-
-static int take(struct trust_call *c, const struct backup_body *b)
-{
-	json_t *state;
-	int rc = check_signature(b, c->err);
-
-	if (!rc)
-		rc = put_all(b, trust_state_dir(c->a->state), c->err);
-	if (!rc)
-		rc = trust_state_reopen(c->a->state, c->err);
-	if (!rc)
-		rc = call_state(c, &state);
-	if (rc)
-		return rc;
-	rc = call_give(c, json_pack("{s:O, s:O, s:i, s:O}", "cluster", json_object_get(state, "cluster"), "serial",
-				    json_object_get(state, "serial"), "files", (int)b->files - 1, "authorities",
-				    json_object_get(state, "authorities")));
-	json_decref(state);
-	return rc;
-}
-
-int verb_restore(struct trust_call *c)
-{
-	struct backup_body b = { 0 };
-	char *password, *file;
-	size_t n, size, len;
-	int rc = check_free(c);
-
-	if (!rc)
-		rc = call_file(c, c->files->data, N_("backup"));
-	if (!rc)
-		rc = call_bytes(c, c->files->data, BACKUP_HEADER + BACKUP_FILE_MAX, N_("backup"), &file, &len);
-	if (rc)
-		return rc;
-	rc = read_password(c, &password, &n, &size);
-	if (!rc) {
-		rc = backup_unlock((uint8_t *)file, len, password, n, &b, c->err);
-		secmem_free(password, size + 1);
-	}
-	free(file);
-	if (!rc)
-		rc = take(c, &b);
-	backup_body_free(&b);
 	return rc;
 }

@@ -12,6 +12,11 @@
 #define ATTESTD_DIR	"attestd"	/* below the folder of the state: identity and token key */
 #define KMXD_DIR	"kmxd"		/* identity and, in providers/, what the key servers know it by */
 #define TOKEN_KEY	"token.key"
+#define STATE_NAME	"state.jws"
+#define PUBLIC_NAME	"cluster.pub"
+#define CLUSTER_KEY	"cluster.key"
+#define CONFIG_NAME	"trust.conf"	/* in a backup; elsewhere on disk than the others */
+#define CONFIG_MAX	65536
 
 struct attested;
 
@@ -43,6 +48,8 @@ int call_file(const struct trust_call *c, int fd, const char *what);
 /* All of the regular file @fd, 1 to @max bytes, and a NUL: in the secure heap, secmem_free(*data, *n + 1); or free(). */
 int call_secret(const struct trust_call *c, int fd, size_t max, const char *what, char **data, size_t *n);
 int call_bytes(const struct trust_call *c, int fd, size_t max, const char *what, char **data, size_t *n);
+/* The first line of the password's file, without what ends it: *@n bytes; secmem_free(*password, *size + 1). */
+int call_password(struct trust_call *c, char **password, size_t *n, size_t *size);
 /* The result is @v, consumed; NULL: no memory. */
 int call_give(struct trust_call *c, json_t *v);
 int call_no_memory(const struct trust_call *c);
@@ -97,7 +104,9 @@ VERB(verb_health);
 /* admin_upgrade.c */
 VERB(verb_upgrade_check);
 /* admin_backup.c */
-VERB(verb_backup); VERB(verb_restore);
+VERB(verb_backup);
+/* admin_restore.c */
+VERB(verb_restore);
 #undef VERB
 
 #endif

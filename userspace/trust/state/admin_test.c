@@ -30,6 +30,8 @@ struct authority {
 	bool down, kmx_down;
 	const char *kms_error;		/* what its Key Provider Service says of the key servers; NULL: they are fine */
 	const char *version;		/* NULL: its own */
+	char *etc, config[256];		/* trust.conf is in @etc */
+	bool named;
 };
 
 #define HOSTS 2
@@ -88,10 +90,28 @@ static int remote(void *data, const char *where, const char *cert, const char *p
 	return vmc_fail(e, VMC_EUNREACH, "no such host: %s", where);
 }
 
+/* What a service thinks of a trust.conf; and what a test has it do meanwhile. */
+static void (*meanwhile)(const char *path);
+
+static int check_config(const char *path, struct vmc_error *e)
+{
+	char *text;
+	int rc;
+
+	assert_ok(fs_read(path, 4096, &text, NULL, e), e);
+	rc = strstr(text, "nonsense") ? vmc_fail(e, VMC_EINVAL, "%s:1: nonsense", path) : 0;
+	free(text);
+	if (meanwhile)
+		meanwhile(path);
+	return rc;
+}
+
 static void up(struct authority *h)
 {
-	const struct trust_admin_options o = { .host = h->name, .remote = remote };
+	const struct trust_admin_options o = { .host = h->name, .remote = remote, .named = h->named,
+					       .config = h->config, .config_check = check_config };
 
+	snprintf(h->config, sizeof(h->config), "%s/trust.conf", h->etc);
 	assert_ok(trust_state_open(&h->s, h->dir, &err), &err);
 	assert_ok(trust_admin_open(&h->a, h->s, &o, &err), &err);
 }
@@ -110,7 +130,7 @@ static int setup(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < HOSTS; i++) {
-		net[i] = (struct authority){ .dir = test_mkdir(), .name = names[i] };
+		net[i] = (struct authority){ .dir = test_mkdir(), .etc = test_mkdir(), .name = names[i] };
 		up(&net[i]);
 	}
 	return 0;
@@ -122,6 +142,7 @@ static int teardown(void **state)
 	for (size_t i = 0; i < HOSTS; i++) {
 		down(&net[i]);
 		test_rmdir(net[i].dir);
+		test_rmdir(net[i].etc);
 	}
 	return 0;
 }
@@ -767,6 +788,15 @@ static void same_content(const struct authority *a, const struct authority *b, c
 	free(y);
 }
 
+static void assert_config(const struct authority *h, const char *want)
+{
+	char *text;
+
+	assert_ok(fs_read(test_path(h->etc, "trust.conf"), 4096, &text, NULL, &err), &err);
+	assert_string_equal(text, want);
+	free(text);
+}
+
 static void test_backup_and_restore(void **state)
 {
 	static const char *const kept[] = {
@@ -779,6 +809,7 @@ static void test_backup_and_restore(void **state)
 
 	(void)state;
 	do_call(&net[0], "init", json_pack("{s:s}", "cluster", "blue"));
+	test_write_text(test_path(net[0].etc, "trust.conf"), "[kmx]\nlisten = 127.0.0.1:5801\n");
 	do_call(&net[0], "key-provider-add", kms("kms"));
 	do_call(&net[0], "key-provider-trust", json_pack("{s:s, s:s}", "name", "kms", "verb", "csr"));
 	assert_code(backup(&net[0], "short\n", &fd), VMC_EINVAL, &err);
@@ -789,6 +820,8 @@ static void test_backup_and_restore(void **state)
 	assert_ok(restore(&net[1], "correct horse battery", fd, false), &err);
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		same_content(&net[0], &net[1], kept[i]);
+	/* it is called what the first one is, also when that had its name of the machine */
+	assert_config(&net[1], "[kmx]\nlisten = 127.0.0.1:5801\n\n[authority]\nname = ta-1\n");
 	/* the new machine is the authority, and makes changes */
 	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
 	assert_code(restore(&net[1], "correct horse battery", fd, false), VMC_EEXIST, &err);
@@ -801,6 +834,76 @@ static void test_backup_and_restore(void **state)
 	assert_int_equal(pwrite(other, &byte, 1, BACKUP_HEADER + 100), 1);
 	assert_code(restore(&net[1], "correct horse battery", other, true), VMC_EAUTH, &err);
 	assert_code(restore(&net[1], "correct horse battery", memory_file("x", 1), true), VMC_EINVAL, &err);
+	close(fd);
+}
+
+/* The file that is to become trust.conf vanishes: that is noticed when all else is in place already. */
+static void lose_config(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+}
+
+/* Something is in the way when the key that was there is put aside. */
+static void block_old(const char *path)
+{
+	char at[4096];
+
+	(void)path;
+	snprintf(at, sizeof(at), "%s/.restore/old/cluster.key", net[1].dir);
+	assert_int_equal(mkdir(at, 0700), 0);
+}
+
+static void refuse_restore(int fd, const char *why)
+{
+	char *state = content(&net[1], "state.jws"), *key = content(&net[1], "cluster.key"), *now;
+
+	assert_int_not_equal(restore(&net[1], "correct horse battery", fd, true), 0);
+	assert_contains(err.text, why);
+	meanwhile = NULL;
+	now = content(&net[1], "state.jws");
+	assert_string_equal(now, state);
+	free(now);
+	now = content(&net[1], "cluster.key");
+	assert_string_equal(now, key);
+	free(now);
+	free(key);
+	free(state);
+	assert_int_not_equal(access(test_path(net[1].dir, "kmxd/providers/kms"), F_OK), 0);
+	assert_int_not_equal(access(test_path(net[1].dir, ".restore"), F_OK), 0);
+	assert_int_not_equal(access(test_path(net[1].etc, "trust.conf.restore"), F_OK), 0);
+	/* it is still the authority that it was */
+	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
+}
+
+/* Whatever goes wrong, and wherever: all that was there is there, and nothing else. */
+static void test_restore_is_whole(void **state)
+{
+	int fd;
+
+	(void)state;
+	do_call(&net[0], "init", json_pack("{s:s}", "cluster", "blue"));
+	do_call(&net[0], "key-provider-add", kms("kms"));
+	test_write_text(test_path(net[0].etc, "trust.conf"), "[authority]\nname = ta-1\n");
+	net[0].named = true;
+	down(&net[0]);
+	up(&net[0]);
+	assert_ok(backup(&net[0], "correct horse battery", &fd), &err);
+	do_call(&net[1], "init", json_pack("{s:s}", "cluster", "red"));
+	meanwhile = block_old;
+	refuse_restore(fd, "cannot rename");
+	test_write_text(test_path(net[1].etc, "trust.conf"), "[authority]\nname = ta-2\n");
+	meanwhile = lose_config;
+	refuse_restore(fd, "cannot rename");
+	assert_config(&net[1], "[authority]\nname = ta-2\n");
+	assert_ok(restore(&net[1], "correct horse battery", fd, true), &err);
+	assert_config(&net[1], "[authority]\nname = ta-1\n");
+	same_content(&net[0], &net[1], "cluster.key");
+	close(fd);
+	test_write_text(test_path(net[0].etc, "trust.conf"), "nonsense");
+	assert_ok(backup(&net[0], "correct horse battery", &fd), &err);
+	assert_code(restore(&net[1], "correct horse battery", fd, true), VMC_EINVAL, &err);
+	assert_contains(err.text, "its configuration is none for this version");
+	assert_config(&net[1], "[authority]\nname = ta-1\n");
 	close(fd);
 }
 
@@ -1017,6 +1120,7 @@ int main(void)
 		TEST(test_health_walk),
 		TEST(test_upgrade_order),
 		TEST(test_backup_and_restore),
+		TEST(test_restore_is_whole),
 		TEST(test_restore_then_win),
 		TEST(test_crafted_backups),
 		TEST(test_metrics),
