@@ -5,62 +5,14 @@
 
 # shellcheck source=../lib.sh
 . "$LAB_TREE/selftests/lib.sh"
-here=$(dirname "$(readlink -f "$0")")
-lab=$LAB_TREE/tools/lab
-VMCRYPT_LAB=$(mktemp -d "$LAB_BUILD/selftest-migrate.XXXXXX")
-export VMCRYPT_LAB
-out=$VMCRYPT_LAB/out
+# shellcheck source=../hosts.sh
+. "$LAB_TREE/selftests/hosts.sh"
+HOSTS=(a b)
 shared=$VMCRYPT_LAB/shared
-
-clean_up()
-{
-	"$lab" down a --hard >/dev/null 2>&1
-	"$lab" down b --hard >/dev/null 2>&1
-	rm -rf "$VMCRYPT_LAB"
-}
-at_exit clean_up
-
-# on HOST COMMAND...
-on()
-{
-	local host=$1
-
-	shift
-	"$lab" exec "$host" --timeout 180 -- "$@"
-}
 
 host()
 {
 	on "$1" "$here/host.sh" "${@:2}"
-}
-
-# check WHAT PATTERN STATUS COMMAND...: it ends with STATUS (a glob), and says PATTERN
-check()
-{
-	local what=$1 pattern=$2 want=$3 got
-
-	shift 3
-	"$@" >"$out" 2>&1
-	got=$?
-	# shellcheck disable=SC2053
-	if [[ $got == $want ]] && grep -q -e "$pattern" "$out"; then
-		ok "$what"
-	else
-		not_ok "$what"
-		diag "status $got, wanted $want and '$pattern'"
-		diag "$(tail -n 20 "$out")"
-	fi
-}
-
-# said WHAT PATTERN: the command before this one said that, too
-said()
-{
-	if grep -q -e "$2" "$out"; then ok "$1"; else not_ok "$1"; diag "$(tail -n 20 "$out")"; fi
-}
-
-same()
-{
-	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1"; diag "'$2' is not '$3'"; fi
 }
 
 # hosts WHAT OPTION...: a and b on a segment, with a folder and two disks that both see, each the other's peer
