@@ -47,15 +47,18 @@ static void await(const unsigned int *what, unsigned int n)
 	pthread_mutex_unlock(&world.lock);
 }
 
-/* Sends back what comes; 'k': keeps the socket beyond its own end. */
+/* Sends back what comes; 'k': keeps the socket beyond its own end; 'v': knows who it is. */
 static void echo(struct accepted *a, int fd, void *data)
 {
 	char c = 0;
 
 	assert_ptr_equal(data, &world);
 	count(&world.began);
-	while (!net_wait(fd, POLLIN, SOON) && recv(fd, &c, 1, 0) == 1 && c != 'k')
+	while (!net_wait(fd, POLLIN, SOON) && recv(fd, &c, 1, 0) == 1 && c != 'k') {
+		if (c == 'v')
+			accepted_vouch(a);
 		send(fd, &c, 1, MSG_NOSIGNAL);
+	}
 	if (c == 'k') {
 		accepted_release(a);
 		world.kept = fd;
@@ -66,19 +69,31 @@ static void echo(struct accepted *a, int fd, void *data)
 	count(&world.ended);
 }
 
-static int setup(void **state)
+static int setup_with(unsigned int most, unsigned int source, unsigned int fresh)
 {
-	const struct acceptor_setup s = { .what = "a connection", .max = MOST, .serve = echo, .data = &world };
+	const struct acceptor_setup s = { .what = "a connection", .max = most, .max_source = source, .max_new = fresh,
+					  .serve = echo, .data = &world };
 	struct vmc_error e = VMC_ERROR_INIT;
 	int fd;
 
-	(void)state;
 	world.began = world.ended = 0;
 	world.kept = -1;
 	assert_ok(net_listen("127.0.0.1", 0, &fd, &world.port, &e), &e);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	assert_ok(acceptor_start(fd, &s, &world.a, &e), &e);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_with(MOST, 0, 0);
+}
+
+static int setup_bounded(void **state)
+{
+	(void)state;
+	return setup_with(MOST, 2, 1);
 }
 
 static int teardown(void **state)
@@ -159,6 +174,56 @@ static void no_more_than_may_be(void **state)
 		close(fd[i]);
 }
 
+/* From 127.0.0.@last. */
+static int dial_from(uint8_t last)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	from.sin_addr.s_addr = htonl(0x7f000000u + last);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = htons(world.port);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* One address has two, and one of them without having said who it is; others have room. */
+static void nobody_takes_it_all(void **state)
+{
+	int first, second, other, more;
+
+	(void)state;
+	say(first = dial_from(2), 'x');
+	more = dial_from(2);
+	assert_true(ended(more));
+	close(more);
+	say(first, 'v');
+	say(second = dial_from(2), 'v');
+	more = dial_from(2);
+	assert_true(ended(more));
+	close(more);
+	say(other = dial_from(3), 'x');
+	assert_int_equal(world.began, 3);
+	/* it is full, and cuts nobody that is known or has just come; after a while it cuts who says nothing of itself */
+	for (bool served = false; !served;) {
+		char c = 'z';
+
+		more = dial_from(4);
+		send(more, &c, 1, MSG_NOSIGNAL);
+		assert_int_equal(net_wait(more, POLLIN, SOON), 0);
+		served = recv(more, &c, 1, 0) == 1;
+		close(more);
+	}
+	assert_true(ended(other));
+	say(first, 'y');
+	say(second, 'y');
+	close(first);
+	close(second);
+	close(other);
+}
+
 static void stop_cuts_and_waits(void **state)
 {
 	int fd[2];
@@ -209,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_is_served, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_more_than_may_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_takes_it_all, setup_bounded, teardown),
 		cmocka_unit_test_setup_teardown(stop_cuts_and_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_let_go_is_not_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_addresses, setup, teardown),

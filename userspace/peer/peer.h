@@ -21,6 +21,8 @@
 #define PEER_NAME_MAX		63
 #define PEER_EXPORT_LEN		32
 #define PEER_LINKS_MAX		32	/* that are accepted at once */
+#define PEER_LINKS_HOST		24	/* of these, from one address */
+#define PEER_LINKS_NEW		16	/* of these, that have not shaken hands yet */
 
 struct peers;
 

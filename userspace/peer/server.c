@@ -85,11 +85,12 @@ static void serve_link(struct accepted *a, int fd, void *data)
 	struct peer_server *s = data;
 	struct peer_link *l = NULL;
 
-	(void)a;
-	if (link_accept(s->peers, fd, vmc_now_ms() + PEER_HANDSHAKE_MS, &l, &err))
+	if (link_accept(s->peers, fd, vmc_now_ms() + PEER_HANDSHAKE_MS, &l, &err)) {
 		log_warn("a link was refused: %s%s%s", err.text, err.hint[0] ? ". Hint: " : "", err.hint);
-	else
+	} else {
+		accepted_vouch(a);
 		serve(&s->handler, l);
+	}
 	peer_close(l);
 }
 
@@ -109,7 +110,8 @@ int peer_listen(struct peers *p, const char *where, uint16_t port, const struct 
 {
 	struct peer_server *s = calloc(1, sizeof(*s));
 	const struct acceptor_setup setup = {
-		.what = "a link", .max = PEER_LINKS_MAX, .serve = serve_link, .data = s,
+		.what = "a link", .max = PEER_LINKS_MAX, .max_source = PEER_LINKS_HOST,
+		.max_new = PEER_LINKS_NEW, .serve = serve_link, .data = s,
 	};
 	int fd, rc;
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../lib/secmem.h"
@@ -302,6 +304,35 @@ static void waits_for_nobody(void **state)
 	free(answer);
 }
 
+/* One client that says nothing keeps no others of its address out for long, and those of other addresses not at all. */
+static void bounds_a_source(void **state)
+{
+	struct world *w = *state;
+	struct vmc_error e = VMC_ERROR_INIT;
+	uint64_t begun = vmc_now_ms();
+	int fd[HTTP_LINKS_NEW + 1];
+	struct http_client *c;
+	json_t *result = NULL;
+	struct refusal r;
+	char byte;
+
+	for (int i = 0; i <= HTTP_LINKS_NEW; i++)
+		assert_ok(net_connect("127.0.0.1", http_server_port(w->server), SOON, &fd[i], &e), &e);
+	assert_int_equal(net_wait(fd[HTTP_LINKS_NEW], POLLIN, SOON), 0);
+	assert_true(recv(fd[HTTP_LINKS_NEW], &byte, 1, 0) <= 0);
+	for (int i = 0; i < HTTP_LINKS_NEW; i++) {
+		assert_int_equal(net_wait(fd[i], POLLIN, begun + 20000), 0);
+		assert_int_equal(recv(fd[i], &byte, 1, 0), 0);
+	}
+	assert_true(vmc_now_ms() - begun < 15000);
+	for (int i = 0; i <= HTTP_LINKS_NEW; i++)
+		close(fd[i]);
+	c = client(w, w->server_id.fingerprint, true);
+	assert_ok(http_client_call(c, "/v1/echo", NULL, NULL, NULL, SOON, &result, &r), &r.err);
+	json_decref(result);
+	http_client_free(c);
+}
+
 static void has_a_deadline(void **state)
 {
 	struct world *w = *state;
@@ -378,7 +409,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(asks_and_is_answered), T(needs_no_certificate), T(brings_refusals), T(knows_the_server),
 		T(outlives_a_restart), T(exchanges_its_certificate), T(turns_garbage_away),
-		T(answers_one_after_the_other), T(waits_for_nobody), T(has_a_deadline), T(serves_many), T(bad_targets),
+		T(answers_one_after_the_other), T(waits_for_nobody), T(bounds_a_source), T(has_a_deadline),
+		T(serves_many), T(bad_targets),
 		T(refuses_heaps_of_values), T(says_that_an_answer_is_too_long),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;

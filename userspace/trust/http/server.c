@@ -16,7 +16,8 @@
 #include "../../net/tcp.h"
 #include "link.h"
 
-#define HANDSHAKE_MS	10000
+#define HANDSHAKE_MS	5000
+#define NEW_MS		5000	/* for the head of a first request, and once more for its body */
 #define IDLE_MS		10000	/* for a whole head; also between two requests */
 #define BODY_MS		20000
 #define WRITE_MS	20000
@@ -33,6 +34,8 @@ struct http_server {
 /* One connection. */
 struct session {
 	struct http_server *server;
+	struct accepted *accepted;
+	bool known;			/* a request of it that changes or gives something was done */
 	struct http_link link;
 	char address[64], fingerprint[CERT_FINGERPRINT];
 };
@@ -95,6 +98,10 @@ static int answer(struct session *s, struct http_request *q, const json_t *body,
 
 	if (rc)
 		return reply_refusal(s, q, &r, q->close, err);
+	if (q->method == HTTP_POST && !s->known) {
+		s->known = true;
+		accepted_vouch(s->accepted);
+	}
 	rc = reply(s, q, 200, result, q->close, err);
 	json_decref(result);
 	if (rc != VMC_EINVAL)
@@ -107,7 +114,7 @@ static int answer(struct session *s, struct http_request *q, const json_t *body,
 static int read_request(struct session *s, struct http_request *q, char **body, struct vmc_error *err)
 {
 	size_t n;
-	int rc = http_link_head(&s->link, &n, vmc_now_ms() + IDLE_MS, err);
+	int rc = http_link_head(&s->link, &n, vmc_now_ms() + (s->known ? IDLE_MS : NEW_MS), err);
 
 	if (rc)
 		return rc;
@@ -116,7 +123,7 @@ static int read_request(struct session *s, struct http_request *q, char **body, 
 		return turn_away(s, q, err, NULL);
 	if (!q->correlation[0])
 		http_correlation_new(q->correlation);
-	return http_link_body(&s->link, n, q->body, body, vmc_now_ms() + BODY_MS, err);
+	return http_link_body(&s->link, n, q->body, body, vmc_now_ms() + (s->known ? BODY_MS : NEW_MS), err);
 }
 
 /* NULL, and why. */
@@ -215,12 +222,12 @@ static void serve(struct accepted *a, int fd, void *data)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
-	(void)a;
 	if (!s) {
 		close(fd);
 		return;
 	}
 	s->server = data;
+	s->accepted = a;
 	run(s, fd);
 	free(s);
 }
@@ -249,7 +256,9 @@ int http_server_start(const char *where, uint16_t port, const struct http_identi
 		      void *data, struct http_server **out, struct vmc_error *err)
 {
 	struct http_server *h = calloc(1, sizeof(*h));
-	struct acceptor_setup setup = { .what = "a connection", .max = HTTP_LINKS_MAX, .serve = serve, .data = h };
+	struct acceptor_setup setup = { .what = "a connection", .max = HTTP_LINKS_MAX,
+					.max_source = HTTP_LINKS_SOURCE, .max_new = HTTP_LINKS_NEW, .serve = serve,
+					.data = h };
 	int fd, rc;
 
 	if (!h)

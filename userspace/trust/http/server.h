@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * HTTPS, the side that listens: TLS 1.3 only, one thread per connection, 64 of
- * them at most, a deadline on everything. A client certificate is asked for;
+ * them at most, a deadline on everything, a short one until a request was done. A client certificate is asked for;
  * whoever comes may shake hands, what it may do is for the handler to decide.
  */
 #ifndef VMC_TRUST_HTTP_SERVER_H
@@ -15,6 +15,8 @@
 #include "refusal.h"
 
 #define HTTP_LINKS_MAX	64
+#define HTTP_LINKS_SOURCE	32	/* from one address */
+#define HTTP_LINKS_NEW	16	/* of these, that have had no request done yet */
 
 /* One request. */
 struct http_call {
