@@ -3,24 +3,15 @@
 #include "hook_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../lib/util.h"
-
-#define SAID_MAX 300	/* of what it said, the last; for the error's text */
-#define REST_MAX 256	/* reads when it has ended: more than a pipe holds */
+#include "../lib/child.h"
 
 int hook_check(const char *path, struct vmc_error *err)
 {
@@ -61,168 +52,54 @@ static int input_file(const char *text, struct vmc_error *err)
 	return fd;
 }
 
-/* In a group of its own, so that what it starts can be ended with it. */
-static int start(const struct hook_run *r, int input, int output, pid_t *pid)
+static int verdict(const struct hook_run *r, const struct child *c, struct vmc_error *err)
 {
-	char *argv[] = { (char *)r->path, NULL };
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
-	sigset_t none, standard;
-	int e;
-
-	sigemptyset(&none);
-	sigemptyset(&standard);
-	sigaddset(&standard, SIGPIPE);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &standard);
-	posix_spawnattr_setpgroup(&attr, 0);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, input, STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&fa, output, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&fa, output, STDERR_FILENO);
-	posix_spawn_file_actions_addclosefrom_np(&fa, STDERR_FILENO + 1);
-	posix_spawn_file_actions_addchdir_np(&fa, "/");
-	e = posix_spawn(pid, r->path, &fa, &attr, argv, r->env);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&attr);
-	return e;
-}
-
-/* The last SAID_MAX bytes of what it says are kept. False at its end. */
-static bool take_output(int fd, char said[SAID_MAX])
-{
-	char buf[512];
-	ssize_t n = read(fd, buf, sizeof(buf));
-	size_t have = strlen(said), add, drop;
-
-	if (n <= 0)
-		return n < 0 && (errno == EAGAIN || errno == EINTR);
-	for (ssize_t i = 0; i < n; i++)
-		if (!buf[i])
-			buf[i] = '?';
-	add = (size_t)n < SAID_MAX - 1 ? (size_t)n : SAID_MAX - 1;
-	drop = have + add > SAID_MAX - 1 ? have + add - (SAID_MAX - 1) : 0;
-	memmove(said, said + drop, have - drop);
-	memcpy(said + have - drop, buf + (size_t)n - add, add);
-	said[have - drop + add] = '\0';
-	return true;
-}
-
-/* What is there, now that it has ended. A child of it that goes on talking is not listened to. */
-static void take_rest(int fd, char said[SAID_MAX])
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	for (int i = 0; i < REST_MAX && poll(&p, 1, 0) > 0 && p.revents & POLLIN; i++)
-		if (!take_output(fd, said))
-			return;
-}
-
-static void one_line(char *s)
-{
-	size_t n = strlen(s);
-
-	while (n && (s[n - 1] == '\n' || s[n - 1] == ' '))
-		s[--n] = '\0';
-	for (; *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			*s = ' ';
-}
-
-/* Until the program ends: 0, ETIMEDOUT or ECANCELED. What it started may hold its output open: that is not waited for. */
-static int watch(const struct hook_run *r, int pidfd, int output, char said[SAID_MAX])
-{
-	uint64_t until = vmc_now_ms() + r->deadline_ms, now;
-	struct pollfd p[] = {
-		{ .fd = pidfd, .events = POLLIN }, { .fd = r->cancel_fd, .events = POLLIN },
-		{ .fd = output, .events = POLLIN },
-	};
-
-	for (;;) {
-		now = vmc_now_ms();
-		if (now >= until)
-			return ETIMEDOUT;
-		if (poll(p, ARRAY_SIZE(p), (int)(until - now)) < 0) {
-			if (errno == EINTR)
-				continue;
-			return errno;
-		}
-		if (p[1].revents)
-			return ECANCELED;
-		if (p[0].revents) {
-			take_rest(output, said);
-			return 0;
-		}
-		if (p[2].revents && !take_output(output, said))
-			p[2].fd = -1;
-	}
-}
-
-static int verdict(const struct hook_run *r, int e, int status, char said[SAID_MAX], struct vmc_error *err)
-{
-	one_line(said);
-	if (e == ETIMEDOUT) {
-		vmc_fail(err, VMC_ETIMEDOUT, "the hook '%s' was ended: it took longer than %u s%s%s", r->path,
-			 r->deadline_ms / 1000, said[0] ? "; it said: " : "", said);
-		vmc_hint(err, "have it hand long work on, for instance to systemd-run(1), or raise timeout in [hooks]");
-		return VMC_ETIMEDOUT;
-	}
-	if (e == ECANCELED)
-		return vmc_fail(err, VMC_ECANCELED, "the hook '%s' was ended, for vmcryptd stops", r->path);
-	if (e)
-		return vmc_fail_errno(err, e, "cannot wait for the hook '%s'", r->path);
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
+	if (WIFEXITED(c->status) && !WEXITSTATUS(c->status))
 		return 0;
-	vmc_fail(err, VMC_EIO, "the hook '%s' failed (%s %d)%s%s", r->path, WIFEXITED(status) ? "status" : "signal",
-		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), said[0] ? ": " : "", said);
+	vmc_fail(err, VMC_EIO, "the hook '%s' failed (%s %d)%s%s", r->path, WIFEXITED(c->status) ? "status" : "signal",
+		 WIFEXITED(c->status) ? WEXITSTATUS(c->status) : WTERMSIG(c->status), c->said[0] ? ": " : "", c->said);
 	vmc_hint(err, "try it by hand, as vmcryptd(8) says under HOOKS");
 	return VMC_EIO;
 }
 
-static int wait_for(const struct hook_run *r, pid_t pid, int output, struct vmc_error *err)
+static int wait_for(const struct hook_run *r, struct child *c, struct vmc_error *err)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), e = errno, status = 0;
-	char said[SAID_MAX] = "";
+	int rc = child_wait(c, r->deadline_ms, err);
+	bool late = !rc && !c->ended;
 
-	if (pidfd >= 0) {
-		e = watch(r, pidfd, output, said);
-		close(pidfd);
-	}
-	if (e)
-		kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			break;
-	return verdict(r, e, status, said, err);
+	child_end(c);
+	if (rc == VMC_ECANCELED)
+		return vmc_fail(err, VMC_ECANCELED, "the hook '%s' was ended, for vmcryptd stops", r->path);
+	if (rc)
+		return rc;
+	if (!late)
+		return verdict(r, c, err);
+	vmc_fail(err, VMC_ETIMEDOUT, "the hook '%s' was ended: it took longer than %u s%s%s", r->path,
+		 r->deadline_ms / 1000, c->said[0] ? "; it said: " : "", c->said);
+	vmc_hint(err, "have it hand long work on, for instance to systemd-run(1), or raise timeout in [hooks]");
+	return VMC_ETIMEDOUT;
 }
 
 int hook_run(const struct hook_run *r, struct vmc_error *err)
 {
-	int input, fds[2], e, rc;
-	pid_t pid;
+	const char *const argv[] = { r->path, NULL };
+	struct child_setup s = { .argv = argv, .env = r->env, .one_voice = true, .cancel_fd = r->cancel_fd };
+	struct child *c = malloc(sizeof(*c));
+	int rc;
 
-	input = input_file(r->input, err);
-	if (input < 0)
-		return input;
-	if (pipe2(fds, O_CLOEXEC)) {
-		e = errno;
-		close(input);
-		return vmc_fail_errno(err, e, "cannot make a pipe for a hook");
+	if (!c)
+		return vmc_fail(err, VMC_ENOMEM, "no memory to run the hook '%s'", r->path);
+	s.input = input_file(r->input, err);
+	if (s.input < 0) {
+		free(c);
+		return s.input;
 	}
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	e = start(r, input, fds[1], &pid);
-	close(fds[1]);
-	close(input);
-	if (e) {
-		vmc_fail_errno(err, e, "cannot run the hook '%s'", r->path);
-		if (e == ENOENT || e == ENOEXEC)
-			vmc_hint(err, "does its first line, #!, name a program that is there?");
-		rc = vmc_code_from_errno(e);
-	} else {
-		rc = wait_for(r, pid, fds[0], err);
-	}
-	close(fds[0]);
+	rc = child_start(c, &s, err);
+	close(s.input);
+	if (!rc)
+		rc = wait_for(r, c, err);
+	else if (rc == VMC_ENOENT)
+		vmc_hint(err, "does its first line, #!, name a program that is there?");
+	free(c);
 	return rc;
 }

@@ -12,7 +12,7 @@ struct hook_run {
 	char *const *env;		/* whole, ends at NULL */
 	const char *input;
 	unsigned int deadline_ms;
-	int cancel_fd;			/* ends the program when it gets readable; -1 none */
+	int cancel_fd;			/* ends the program when it gets readable; 0 none */
 };
 
 /*

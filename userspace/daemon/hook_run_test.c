@@ -66,7 +66,7 @@ static void test_environment_and_input(void **state)
 
 	(void)state;
 	setenv("SECRET", "of the daemon", 1);
-	assert_ok(run("#!/bin/sh\nenv | grep -v '^PWD\\|^_\\|^SHLVL' | sort > $OUT\ncat >> $OUT; pwd >> $OUT\n", "{}\n", 20000, -1,
+	assert_ok(run("#!/bin/sh\nenv | grep -v '^PWD\\|^_\\|^SHLVL' | sort > $OUT\ncat >> $OUT; pwd >> $OUT\n", "{}\n", 20000, 0,
 		      &err), &err);
 	snprintf(expected, sizeof(expected), "OUT=%s\nPATH=/usr/bin:/bin\n{}\n/\n", test_path(dir, "out"));
 	assert_out(expected);
@@ -75,8 +75,8 @@ static void test_environment_and_input(void **state)
 	assert_non_null(large);
 	memset(large, 'x', 200000);
 	large[200000] = '\0';
-	assert_ok(run("#!/bin/sh\nexit 0\n", large, 20000, -1, &err), &err);
-	assert_ok(run("#!/bin/sh\nwc -c > $OUT\n", large, 20000, -1, &err), &err);
+	assert_ok(run("#!/bin/sh\nexit 0\n", large, 20000, 0, &err), &err);
+	assert_ok(run("#!/bin/sh\nwc -c > $OUT\n", large, 20000, 0, &err), &err);
 	assert_out("200000\n");
 	free(large);
 }
@@ -86,7 +86,7 @@ static void test_files_of_the_daemon_are_not_passed_on(void **state)
 	struct vmc_error err = VMC_ERROR_INIT;
 
 	(void)state;
-	assert_ok(run("#!/bin/sh\nls /proc/self/fd | wc -l > $OUT\n", "", 20000, -1, &err), &err);
+	assert_ok(run("#!/bin/sh\nls /proc/self/fd | wc -l > $OUT\n", "", 20000, 0, &err), &err);
 	assert_out("4\n");	/* 0, 1, 2, and the folder that ls reads */
 }
 
@@ -95,15 +95,15 @@ static void test_failure_is_told(void **state)
 	struct vmc_error err = VMC_ERROR_INIT;
 
 	(void)state;
-	assert_code(run("#!/bin/sh\necho no mail server >&2; exit 3\n", "", 20000, -1, &err), VMC_EIO, &err);
+	assert_code(run("#!/bin/sh\necho no mail server >&2; exit 3\n", "", 20000, 0, &err), VMC_EIO, &err);
 	assert_contains(err.text, "failed (status 3): no mail server");
 	assert_contains(err.hint, "by hand");
-	assert_code(run("#!/bin/sh\nkill -SEGV $$\n", "", 20000, -1, &err), VMC_EIO, &err);
+	assert_code(run("#!/bin/sh\nkill -SEGV $$\n", "", 20000, 0, &err), VMC_EIO, &err);
 	assert_contains(err.text, "(signal 11)");
 	/* the end of it, when it talks much */
-	assert_code(run("#!/bin/sh\nseq 1 100000; echo end; exit 1\n", "", 20000, -1, &err), VMC_EIO, &err);
+	assert_code(run("#!/bin/sh\nseq 1 100000; echo end; exit 1\n", "", 20000, 0, &err), VMC_EIO, &err);
 	assert_contains(err.text, "99999 100000 end");
-	assert_code(run("#!/no/such/thing\n", "", 20000, -1, &err), VMC_ENOENT, &err);
+	assert_code(run("#!/no/such/thing\n", "", 20000, 0, &err), VMC_ENOENT, &err);
 	assert_contains(err.hint, "first line");
 }
 
@@ -113,7 +113,7 @@ static void test_deadline(void **state)
 	uint64_t start = vmc_now_ms();
 
 	(void)state;
-	assert_code(run("#!/bin/sh\necho $$ > $OUT; echo thinking; exec sleep 100\n", "", 1000, -1, &err),
+	assert_code(run("#!/bin/sh\necho $$ > $OUT; echo thinking; exec sleep 100\n", "", 1000, 0, &err),
 		    VMC_ETIMEDOUT, &err);
 	assert_contains(err.text, "longer than 1 s; it said: thinking");
 	assert_true(vmc_now_ms() - start < 20000);
@@ -126,7 +126,7 @@ static void test_children_that_stay(void **state)
 	uint64_t start = vmc_now_ms();
 
 	(void)state;
-	assert_ok(run("#!/bin/sh\nsleep 30 &\nexit 0\n", "", 25000, -1, &err), &err);
+	assert_ok(run("#!/bin/sh\nsleep 30 &\nexit 0\n", "", 25000, 0, &err), &err);
 	assert_true(vmc_now_ms() - start < 20000);
 }
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/child.h"
 #include "../lib/util.h"
-#include "child.h"
 #include "hypervisor.h"
 #include "virsh.h"
 
@@ -276,7 +276,7 @@ static int libvirt_outgoing(struct hypervisor *h, const struct hv_outgoing *out,
 	if (r)
 		return r;
 	compose(&run, &d);
-	r = child_start(&run.l->migrate, run.argv, err);
+	r = child_start(&run.l->migrate, &(struct child_setup){ .argv = run.argv }, err);
 	if (r)
 		return r;
 	r = follow(&run, err);

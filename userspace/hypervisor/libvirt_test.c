@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/child.h"
 #include "../lib/util.h"
 #include "../testing/testing.h"
-#include "child.h"
 #include "hypervisor.h"
 #include "virsh.h"
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/child.h"
 #include "../lib/fs.h"
 #include "../lib/i18n.h"
-#include "command.h"
 #include "mount.h"
 
 #define MKFS_DEADLINE_MS	(120 * 1000)
@@ -24,7 +24,7 @@ int home_make_filesystem(const char *device, struct vmc_error *err)
 		"-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", device, NULL,
 	};
 
-	return command_run(argv, MKFS_DEADLINE_MS, err);
+	return child_do(argv, MKFS_DEADLINE_MS, err);
 }
 
 bool home_is_mounted(const char *where)

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "../kernel/luks.h"
+#include "../lib/child.h"
 #include "../lib/fs.h"
 #include "bundle.h"
-#include "command.h"
 #include "mock_world.h"
 #include "vm_priv.h"
 
@@ -79,7 +79,7 @@ static void test_encrypt_keep(void **state)
 
 static void run(const char *const *argv)
 {
-	assert_ok(command_run(argv, 30000, &err), &err);
+	assert_ok(child_do(argv, 30000, &err), &err);
 }
 
 static void test_encrypt_qcow2(void **state)

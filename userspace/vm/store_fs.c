@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/child.h"
 #include "../lib/i18n.h"
 #include "../lib/util.h"
-#include "command.h"
 #include "mount.h"
 
 #define MKFS_DEADLINE_MS	(600 * 1000)
@@ -37,7 +37,7 @@ int store_fs_make(const char *device, const char *fs, struct vmc_error *err)
 	const char *const ext4[] = { "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard", device, NULL };
 	const char *const xfs[] = { "mkfs.xfs", "-q", "-f", "-K", device, NULL };
 	bool is_xfs = !strcmp(fs, "xfs");
-	int r = command_run(is_xfs ? xfs : ext4, MKFS_DEADLINE_MS, err);
+	int r = child_do(is_xfs ? xfs : ext4, MKFS_DEADLINE_MS, err);
 
 	if (r && is_xfs)
 		vmc_hint(err, "mkfs.xfs is in the package xfsprogs, and wants 300 MiB at least");

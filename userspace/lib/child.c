@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A program that is run for its answer. */
 #include "child.h"
 
 #include <errno.h>
@@ -14,12 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../lib/util.h"
+#include "util.h"
 
 #define REST_MAX 256	/* reads when it has ended: more than two pipes hold */
 
 /* In a group of its own, so that what it starts can be ended with it. */
-static int spawn(struct child *c, const char *const *argv, int out, int err_fd)
+static int spawn(struct child *c, const struct child_setup *s, int out, int err_fd)
 {
 	const char *path = secure_getenv("PATH");
 	char path_is[4096], locale[] = "LC_ALL=C", home[] = "HOME=/";
@@ -39,11 +38,15 @@ static int spawn(struct child *c, const char *const *argv, int out, int err_fd)
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (s->input)
+		posix_spawn_file_actions_adddup2(&fa, s->input, STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&fa, out, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&fa, err_fd, STDERR_FILENO);
 	posix_spawn_file_actions_addclosefrom_np(&fa, STDERR_FILENO + 1);
-	e = posix_spawnp(&c->pid, argv[0], &fa, &attr, (char *const *)argv, env);
+	posix_spawn_file_actions_addchdir_np(&fa, "/");
+	e = posix_spawnp(&c->pid, s->argv[0], &fa, &attr, (char *const *)s->argv, s->env ? s->env : env);
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&attr);
 	return e;
@@ -56,19 +59,21 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-int child_start(struct child *c, const char *const *argv, struct vmc_error *err)
+int child_start(struct child *c, const struct child_setup *s, struct vmc_error *err)
 {
 	int out[2] = { -1, -1 }, said[2] = { -1, -1 }, e;
 
 	memset(c, 0, sizeof(*c));
-	c->name = argv[0];
-	c->pidfd = c->out_fd = c->err_fd = -1;
-	if (pipe2(out, O_CLOEXEC) || pipe2(said, O_CLOEXEC)) {
+	c->name = s->argv[0];
+	c->pidfd = -1;
+	c->cancel_fd = s->cancel_fd ? s->cancel_fd : -1;
+	if ((!s->one_voice && pipe2(out, O_CLOEXEC)) || pipe2(said, O_CLOEXEC)) {
 		e = errno;
 	} else {
-		fcntl(out[0], F_SETFL, O_NONBLOCK);
+		if (!s->one_voice)
+			fcntl(out[0], F_SETFL, O_NONBLOCK);
 		fcntl(said[0], F_SETFL, O_NONBLOCK);
-		e = spawn(c, argv, out[1], said[1]);
+		e = spawn(c, s, s->one_voice ? said[1] : out[1], said[1]);
 	}
 	close_fd(&out[1]);
 	close_fd(&said[1]);
@@ -148,7 +153,7 @@ int child_wait(struct child *c, unsigned int ms, struct vmc_error *err)
 	uint64_t until = vmc_now_ms() + ms, now;
 	struct pollfd p[] = {
 		{ .fd = c->pidfd, .events = POLLIN }, { .fd = c->out_fd, .events = POLLIN },
-		{ .fd = c->err_fd, .events = POLLIN },
+		{ .fd = c->err_fd, .events = POLLIN }, { .fd = c->cancel_fd, .events = POLLIN },
 	};
 
 	while (!c->ended) {
@@ -161,6 +166,8 @@ int child_wait(struct child *c, unsigned int ms, struct vmc_error *err)
 			p[2].fd = -1;
 		if (p[0].revents)
 			reap(c);
+		else if (p[3].revents)
+			return vmc_fail(err, VMC_ECANCELED, "'%s' is canceled", c->name);
 		else if (vmc_now_ms() >= until)
 			break;
 	}
@@ -191,9 +198,10 @@ int child_verdict(const struct child *c, struct vmc_error *err)
 
 int child_run(struct child *c, const char *const *argv, unsigned int ms, struct vmc_error *err)
 {
+	const struct child_setup s = { .argv = argv };
 	int r;
 
-	r = child_start(c, argv, err);
+	r = child_start(c, &s, err);
 	if (r)
 		return r;
 	r = child_wait(c, ms, err);
@@ -201,4 +209,16 @@ int child_run(struct child *c, const char *const *argv, unsigned int ms, struct 
 		r = vmc_fail(err, VMC_ETIMEDOUT, "'%s' took longer than %u s", c->name, ms / 1000);
 	child_end(c);
 	return r ? r : child_verdict(c, err);
+}
+
+int child_do(const char *const *argv, unsigned int ms, struct vmc_error *err)
+{
+	struct child *c = malloc(sizeof(*c));
+	int r;
+
+	if (!c)
+		return vmc_fail(err, VMC_ENOMEM, "no memory to run '%s'", argv[0]);
+	r = child_run(c, argv, ms, err);
+	free(c);
+	return r;
 }
