@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../lib/fs.h"
@@ -95,18 +96,41 @@ static int move(const char *from, const char *to, const char *name, struct vmc_e
 	return fs_rename(a, b, err);
 }
 
-/* All but the state itself, and what begins with a dot. */
-static int move_all(const char *from, const char *to, struct vmc_error *err)
+static bool is_folder(const char *dir, const char *name)
 {
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return !lstat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/*
+ * All but the state itself, and what begins with a dot. The folders of the services (@depth 0) stay, and what is in them is
+ * moved: other processes have mounts on them.
+ */
+static int move_all(const char *from, const char *to, int depth, struct vmc_error *err)
+{
+	char below[PATH_MAX], target[PATH_MAX];
 	struct dirent *e;
 	DIR *d = opendir(from);
 	int rc = 0;
 
 	if (!d)
 		return vmc_fail_errno(err, errno, "cannot open folder '%s'", from);
-	while (!rc && (e = readdir(d)))
-		if (e->d_name[0] != '.' && strcmp(e->d_name, STATE_NAME))
+	while (!rc && (e = readdir(d))) {
+		if (e->d_name[0] == '.' || (!depth && !strcmp(e->d_name, STATE_NAME)))
+			continue;
+		if (depth || !is_folder(from, e->d_name)) {
 			rc = move(from, to, e->d_name, err);
+			continue;
+		}
+		snprintf(below, sizeof(below), "%s/%s", from, e->d_name);
+		snprintf(target, sizeof(target), "%s/%s", to, e->d_name);
+		rc = fs_mkdirs(target, 0700, err);
+		if (!rc)
+			rc = move_all(below, target, 1, err);
+	}
 	closedir(d);
 	return rc;
 }
@@ -128,10 +152,10 @@ static int swap(struct restore *r, struct vmc_error *err)
 	int rc = move(dir, r->old, STATE_NAME, err);
 
 	if (!rc)
-		rc = move_all(dir, r->old, err);
+		rc = move_all(dir, r->old, 0, err);
 	r->moved_out = !rc;
 	if (!rc)
-		rc = move_all(r->fresh, dir, err);
+		rc = move_all(r->fresh, dir, 0, err);
 	if (!rc)
 		rc = put_config(r, err);
 	return rc ? rc : move(r->fresh, dir, STATE_NAME, err);
@@ -143,12 +167,12 @@ static void swap_back(struct restore *r)
 	const char *dir = trust_state_dir(r->a->state);
 
 	if (r->moved_out)	/* from here on, all that is there had come */
-		(void)move_all(dir, r->fresh, NULL);
+		(void)move_all(dir, r->fresh, 0, NULL);
 	if (r->config_put && r->config_before)
 		(void)fs_replace(r->a->o.config, r->config_before, r->config_len, 0644, NULL);
 	else if (r->config_put)
 		(void)fs_unlink(r->a->o.config, NULL);
-	(void)move_all(r->old, dir, NULL);
+	(void)move_all(r->old, dir, 0, NULL);
 	(void)move(r->old, dir, STATE_NAME, NULL);
 }
 
