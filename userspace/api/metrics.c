@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/prom.h"
 #include "../lib/util.h"
 
 /* Every value that a label may have is there from the start, as 0: a series that comes late raises no alarm. */
@@ -18,32 +19,6 @@ static const char *const alarm_types[] = {
 	"vm-locked", "disk-key-missing", "provider-down", "provider-certificate", "host-persistence", "key-state",
 	"vm-not-started", "datastore-locked", "host-attestation",
 };
-
-/* In quotes, as the format wants label values. */
-static void put_label(FILE *f, const char *name, const char *value)
-{
-	fprintf(f, "%s=\"", name);
-	for (; *value; value++) {
-		if (*value == '\\' || *value == '"')
-			fprintf(f, "\\%c", *value);
-		else if (*value == '\n')
-			fputs("\\n", f);
-		else
-			fputc(*value, f);
-	}
-	fputc('"', f);
-}
-
-static void head(FILE *f, const char *name, const char *type, const char *help)
-{
-	fprintf(f, "# HELP vmcrypt_%s %s\n# TYPE vmcrypt_%s %s\n", name, help, name, type);
-}
-
-static void plain(FILE *f, const char *name, const char *type, const char *help, json_int_t value)
-{
-	head(f, name, type, help);
-	fprintf(f, "vmcrypt_%s %lld\n", name, (long long)value);
-}
 
 /* Without printf's %f, whose decimal point is the locale's. */
 static void put_ms(FILE *f, json_int_t ms)
@@ -76,10 +51,10 @@ static json_int_t count(const json_t *list, const char *key, const char *value)
 static void by_member(FILE *f, const char *name, const char *help, const char *label, const json_t *list,
 		      const char *key, const char *const *values, size_t n)
 {
-	head(f, name, "gauge", help);
+	prom_head(f, name, "gauge", help);
 	for (size_t i = 0; i < n; i++) {
 		fprintf(f, "vmcrypt_%s{", name);
-		put_label(f, label, values[i]);
+		prom_label(f, label, values[i]);
 		fprintf(f, "} %lld\n", (long long)count(list, key, values[i]));
 	}
 }
@@ -90,7 +65,7 @@ static void put_vms(FILE *f, const json_t *vms)
 		return;
 	by_member(f, "vms", "Registered VMs, by what they show as.", "state", vms, "shows_as", states,
 		  ARRAY_SIZE(states));
-	plain(f, "vms_powered_on", "gauge", "VMs whose volumes are open.", count(vms, "power", "on"));
+	prom_plain(f, "vms_powered_on", "gauge", "VMs whose volumes are open.", count(vms, "power", "on"));
 	by_member(f, "vm_locked", "VMs whose keys are not to be had, by the cause.", "cause", vms, "cause", causes,
 		  ARRAY_SIZE(causes));
 }
@@ -113,7 +88,7 @@ static void put_alarms(FILE *f, const json_t *alarms)
 		return;
 	by_member(f, "alarms", "Alarms that are raised.", "type", alarms, "type", alarm_types,
 		  ARRAY_SIZE(alarm_types));
-	plain(f, "alarms_unacknowledged", "gauge", "Raised alarms that nobody acknowledged.",
+	prom_plain(f, "alarms_unacknowledged", "gauge", "Raised alarms that nobody acknowledged.",
 	      (json_int_t)json_array_size(alarms) - count(alarms, "acknowledged", NULL));
 }
 
@@ -128,7 +103,7 @@ static void put_stats(FILE *f, const json_t *stats)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		plain(f, counters[i][0], "counter", counters[i][2],
+		prom_plain(f, counters[i][0], "counter", counters[i][2],
 		      json_integer_value(json_object_get(stats, counters[i][1])));
 }
 
@@ -136,15 +111,15 @@ static void put_module(FILE *f, const json_t *module)
 {
 	bool loaded = json_is_true(json_object_get(module, "loaded"));
 
-	plain(f, "module_loaded", "gauge", "Is the kernel module there?", loaded);
+	prom_plain(f, "module_loaded", "gauge", "Is the kernel module there?", loaded);
 	if (!loaded)
 		return;
-	plain(f, "kek_cache_keys", "gauge", "Key encryption keys in the kernel's cache.",
+	prom_plain(f, "kek_cache_keys", "gauge", "Key encryption keys in the kernel's cache.",
 	      json_integer_value(json_object_get(module, "keks")));
 	if (json_object_get(module, "max_keks"))
-		plain(f, "kek_cache_limit", "gauge", "Keys that the cache holds at most.",
+		prom_plain(f, "kek_cache_limit", "gauge", "Keys that the cache holds at most.",
 		      json_integer_value(json_object_get(module, "max_keks")));
-	plain(f, "deks_loaded", "gauge", "Data keys in the keyrings of VMs.",
+	prom_plain(f, "deks_loaded", "gauge", "Data keys in the keyrings of VMs.",
 	      json_integer_value(json_object_get(module, "deks")));
 	put_stats(f, json_object_get(module, "stats"));
 }
@@ -155,13 +130,13 @@ static void per_provider(FILE *f, const char *name, const char *help, const json
 	const json_t *p, *v;
 	size_t i;
 
-	head(f, name, "gauge", help);
+	prom_head(f, name, "gauge", help);
 	json_array_foreach(providers, i, p) {
 		v = json_object_get(p, key);
 		if (!json_is_integer(v) && !json_is_boolean(v))
 			continue;
 		fprintf(f, "vmcrypt_%s{", name);
-		put_label(f, "provider", text_of(p, "name"));
+		prom_label(f, "provider", text_of(p, "name"));
 		fputc('}', f);
 		if (ms)
 			put_ms(f, json_integer_value(v));
@@ -188,11 +163,11 @@ static void put_health(FILE *f, const struct metrics *m)
 	const json_t *would_lock = json_object_get(m->health, "would_lock");
 	json_int_t stores;
 
-	plain(f, "health_last_check_timestamp_seconds", "gauge", "When providers and keys were checked last; 0 never.",
+	prom_plain(f, "health_last_check_timestamp_seconds", "gauge", "When providers and keys were checked last; 0 never.",
 	      m->health_time);
 	if (!m->health)
 		return;
-	head(f, "health_check_duration_seconds", "gauge", "How long that took.");
+	prom_head(f, "health_check_duration_seconds", "gauge", "How long that took.");
 	fputs("vmcrypt_health_check_duration_seconds", f);
 	put_ms(f, (json_int_t)m->health_ms);
 	per_provider(f, "provider_up", "Does the provider answer?", providers, "ok", false);
@@ -203,9 +178,9 @@ static void put_health(FILE *f, const struct metrics *m)
 		     providers, "cert_days_left", false);
 	put_key_states(f, json_object_get(m->health, "keys"));
 	stores = count(would_lock, "kind", "datastore");
-	plain(f, "vms_would_lock", "gauge", "VMs that would be locked if this host rebooted now.",
+	prom_plain(f, "vms_would_lock", "gauge", "VMs that would be locked if this host rebooted now.",
 	      (json_int_t)json_array_size(would_lock) - stores);
-	plain(f, "datastores_would_lock", "gauge", "Datastores that would be locked if this host rebooted now.", stores);
+	prom_plain(f, "datastores_would_lock", "gauge", "Datastores that would be locked if this host rebooted now.", stores);
 }
 
 int metrics_format(const struct metrics *m, char **text, struct vmc_error *err)
@@ -215,9 +190,9 @@ int metrics_format(const struct metrics *m, char **text, struct vmc_error *err)
 
 	if (!f)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for metrics");
-	head(f, "build_info", "gauge", "The version of vmcryptd, as a label.");
+	prom_head(f, "build_info", "gauge", "The version of vmcryptd, as a label.");
 	fputs("vmcrypt_build_info{", f);
-	put_label(f, "version", m->version);
+	prom_label(f, "version", m->version);
 	fputs("} 1\n", f);
 	put_module(f, m->module);
 	put_vms(f, m->vms);

@@ -8,6 +8,7 @@
 
 #include "../../lib/events.h"
 #include "../../lib/log.h"
+#include "../../lib/prom.h"
 #include "../../lib/util.h"
 #include "../../net/tcp.h"
 #include "../state/admin.h"
@@ -87,9 +88,21 @@ static int message(struct unit *u, const struct http_call *c, message_fn f, json
 	rc = f(d->service, &call, result, n, r);
 	pthread_rwlock_unlock(&d->lock);
 	json_decref(state);
-	if (rc)
+	if (rc) {
 		log_failed(c, n, r);
+		unit_count_refusal(u, r);
+	}
 	return rc;
+}
+
+static void count(struct unit *u, const char *what, bool passed)
+{
+	static const struct stats_counter steps = {
+		.name = "trust_attestations_total", .help = "What hosts asked the Attestation Service for.",
+		.label = "step", .label2 = "result",
+	};
+
+	stats_count(u->stats, &steps, what, passed ? "passed" : "refused", 1);
 }
 
 static int enroll(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
@@ -104,6 +117,7 @@ static int confirm(struct unit *u, const struct http_call *c, json_t **result, s
 	struct attest_note n = { .quick_boot = false };
 	int rc = message(u, c, attest_confirm, result, &n, r);
 
+	count(u, "enroll", !rc);
 	if (!rc)
 		log_enrolled(c, &n);
 	return rc;
@@ -122,6 +136,7 @@ static int evidence(struct unit *u, const struct http_call *c, json_t **result, 
 	struct attestd *d = u->data;
 	int rc = message(u, c, attest_evidence, result, &n, r);
 
+	count(u, "attest", !rc);
 	if (rc)
 		return rc;
 	log_passed(c, &n);
@@ -272,6 +287,92 @@ static int reload_unit(struct unit *u, struct vmc_error *err)
 	return 0;
 }
 
+/* ---- what it stands on ------------------------------------------------------------ */
+
+static void look_certs(struct unit *u, const json_t *state)
+{
+	char name[TRUST_NAME_MAX + 32];
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(state, "authorities"), i, e) {
+		const char *authority = json_string_value(json_object_get(e, "name"));
+
+		snprintf(name, sizeof(name), "attestation %s", authority);
+		unit_look_cert(u, name, trust_cert_days(json_string_value(json_object_get(e, "attest_cert"))));
+		snprintf(name, sizeof(name), "key-provider %s", authority);
+		unit_look_cert(u, name, trust_cert_days(json_string_value(json_object_get(e, "kmx_cert"))));
+	}
+	json_array_foreach(json_object_get(json_object_get(state, "tpm2"), "ca_certificates"), i, e) {
+		snprintf(name, sizeof(name), "ca %s", json_string_value(json_object_get(e, "name")));
+		unit_look_cert(u, name, trust_cert_days(json_string_value(json_object_get(e, "pem"))));
+	}
+	stats_alarms_end(u->stats, UNIT_ALARM_CERT, VMC_MSG_TA_CERT_EXPIRES);
+}
+
+static bool is_over(void *care)
+{
+	return care_over(care);
+}
+
+#define ALARM_DRIFT	"state-drift"
+
+static void look_peer(struct unit *u, const json_t *peer, json_int_t serial)
+{
+	const char *state = json_string_value(json_object_get(peer, "state"));
+	const struct stats_alarm a = { ALARM_DRIFT, VMC_MSG_TA_STATE_DRIFT,
+				       json_string_value(json_object_get(peer, "name")) };
+	char text[160];
+
+	if (!strcmp(state, "unreachable")) {
+		stats_alarm_keep(u->stats, ALARM_DRIFT, a.name);
+		return;
+	}
+	snprintf(text, sizeof(text), "it has the desired state of serial %lld, and this authority that of serial %lld",
+		 (long long)json_integer_value(json_object_get(peer, "serial")), (long long)serial);
+	stats_alarm(u->stats, &a, !strcmp(state, "drifted"), text);
+}
+
+static void look_peers(struct unit *u, struct care *c, const json_t *state, FILE *f)
+{
+	struct attestd *d = u->data;
+	json_t *peers = NULL, *e;
+	size_t i;
+
+	if (trust_admin_peers(d->admin, is_over, c, &peers, NULL))
+		return;
+	prom_head(f, "trust_authority_up", "gauge", "Whether the Attestation Service of an authority answers.");
+	json_array_foreach(peers, i, e)
+		prom_value(f, "trust_authority_up", "name", json_string_value(json_object_get(e, "name")), NULL, NULL,
+			   !!strcmp(json_string_value(json_object_get(e, "state")), "unreachable"));
+	prom_head(f, "trust_authority_in_step", "gauge", "Whether an authority has the same desired state.");
+	json_array_foreach(peers, i, e) {
+		prom_value(f, "trust_authority_in_step", "name", json_string_value(json_object_get(e, "name")), NULL, NULL,
+			   !strcmp(json_string_value(json_object_get(e, "state")), "in step"));
+		look_peer(u, e, json_integer_value(json_object_get(state, "serial")));
+	}
+	if (!care_over(c))
+		stats_alarms_end(u->stats, ALARM_DRIFT, VMC_MSG_TA_STATE_DRIFT);
+	json_decref(peers);
+}
+
+static void look_unit(struct unit *u, struct care *c, FILE *f)
+{
+	json_t *state = trust_state_json(u->state);
+	struct attestd *d = u->data;
+	char *text;
+
+	if (!trust_admin_metrics(d->admin, &text, NULL)) {
+		fputs(text, f);
+		free(text);
+	}
+	if (state) {
+		look_certs(u, state);
+		look_peers(u, c, state, f);
+	}
+	json_decref(state);
+}
+
 static const char *listen_at(const struct trust_conf *c)
 {
 	return c->attest_listen;
@@ -280,5 +381,5 @@ static const char *listen_at(const struct trust_conf *c)
 const struct unit_kind attest_unit = {
 	.name = "vmcrypt-attestd", .folder = "attestd", .usage = "Attest the hosts of a Trust Authority cluster.",
 	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit,
-	.close = close_unit, .handle = handle,
+	.close = close_unit, .handle = handle, .look = look_unit,
 };

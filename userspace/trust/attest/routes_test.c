@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* vmcrypt-attestd whole, without its loop: a host and an auditor over HTTPS, on a signed state. */
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,8 @@ static int setup(void **state)
 	assert_ok(http_identity_open(u->dir, "ta1", &u->identity, &e), &e);
 	assert_ok(http_identity_open(test_path(w->dir, "host"), "host1", &w->host_id, &e), &e);
 	assert_ok(http_identity_open(test_path(w->dir, "auditor"), "eve", &w->auditor_id, &e), &e);
+	u->stats = stats_new();
+	assert_non_null(u->stats);
 	assert_ok(u->kind->open(u, &e), &e);
 	assert_ok(http_server_start("127.0.0.1", 0, &u->identity, u->kind->handle, u, &u->server, &e), &e);
 	assert_ok(trust_admin_open(&w->admin, u->state, &o, &e), &e);
@@ -122,6 +125,7 @@ static int teardown(void **state)
 	http_server_stop(w->u.server);
 	trust_admin_close(w->admin);
 	w->u.kind->close(&w->u);
+	stats_free(w->u.stats);
 	trust_state_close(w->u.state);
 	http_identity_close(&w->u.identity);
 	http_identity_close(&w->host_id);
@@ -250,11 +254,54 @@ static void serves_nobody_before_init(void **state)
 	assert_contains(w->r.err.hint, "vmcrypt trust init");
 }
 
+static sem_t looked;
+
+static void on_look(struct care *c, FILE *f, void *data)
+{
+	struct unit *u = data;
+
+	u->kind->look(u, c, f);
+	sem_post(&looked);
+}
+
+/* What it did, and how it is, in the file. */
+static void writes_metrics(void **state)
+{
+	struct world *w = *state;
+	char path[256];
+	const struct care_setup s = { .path = path, .interval = 3600, .stats = w->u.stats, .look = on_look, .data = &w->u };
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *answer = NULL, *body = json_pack("{s:s}", "ak_receipt", "nonsense");
+	struct refusal r;
+	struct care *c;
+	char *text;
+
+	snprintf(path, sizeof(path), "%s/attestd.prom", w->dir);
+	fill_state(w);
+	assert_int_not_equal(http_client_call(w->host, "/v1/attest", body, NULL, NULL, vmc_now_ms() + 10000, &answer, &r), 0);
+	refusal_clear(&r);
+	json_decref(body);
+	sem_init(&looked, 0, 0);
+	assert_ok(care_start(&c, &s, &e), &e);
+	assert_int_equal(sem_wait(&looked), 0);
+	care_stop(c);
+	sem_destroy(&looked);
+	assert_ok(fs_read(path, 1 << 16, &text, NULL, &e), &e);
+	assert_contains(text, "vmcrypt_trust_attestations_total{step=\"attest\",result=\"refused\"} 1\n");
+	assert_contains(text, "vmcrypt_trust_refusals_total{service=\"attestd\",reason=\"");
+	assert_contains(text, "vmcrypt_trust_state_serial 6\n");
+	assert_contains(text, "vmcrypt_trust_authority_up{name=\"ta1\"} 1\n");
+	assert_contains(text, "vmcrypt_trust_authority_in_step{name=\"ta1\"} 1\n");
+	assert_contains(text, "vmcrypt_trust_certificate_days_left{kind=\"attestation\",name=\"ta1\"} 36");
+	assert_null(strstr(text, "vmcrypt_trust_alarm{"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(attests_over_https), T(has_roles), T(serves_nobody_before_init), T(takes_another_token_key),
+		T(attests_over_https), T(writes_metrics), T(has_roles), T(serves_nobody_before_init), T(takes_another_token_key),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 

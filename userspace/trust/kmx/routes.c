@@ -7,6 +7,7 @@
 
 #include "../../lib/events.h"
 #include "../../lib/log.h"
+#include "../../lib/prom.h"
 #include "../../lib/util.h"
 #include "../state/admin.h"
 #include "service.h"
@@ -73,6 +74,20 @@ static void log_refused(const struct http_call *c, const char *verb, const struc
 
 /* ---- requests ------------------------------------------------------------------ */
 
+static void count(struct unit *u, const char *verb, int rc, unsigned int released)
+{
+	static const struct stats_counter operations = {
+		.name = "trust_key_operations_total", .help = "Requests of hosts about keys.", .label = "operation",
+		.label2 = "result",
+	}, keys = {
+		.name = "trust_keys_released_total", .help = "Keys that hosts got, encrypted.", .label = "operation",
+	};
+
+	stats_count(u->stats, &operations, verb, rc ? "refused" : "ok", 1);
+	if (released)
+		stats_count(u->stats, &keys, verb, NULL, released);
+}
+
 static int keys(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
 {
 	const char *verb = c->head->path + strlen(KEYS);
@@ -92,6 +107,9 @@ static int keys(struct unit *u, const struct http_call *c, json_t **result, stru
 		log_destroyed(c, &n);
 	if (*n.orphan)
 		log_orphan(c, &n);
+	count(u, *n.verb ? n.verb : "unknown", rc, n.keys);
+	if (rc)
+		unit_count_refusal(u, r);
 	if (rc)
 		log_refused(c, verb, &n, r);
 	else if (n.keys)
@@ -170,6 +188,93 @@ static void close_unit(struct unit *u)
 	u->data = NULL;
 }
 
+/* ---- what it stands on -------------------------------------------------------------- */
+
+#define ALARM_KMS	"kms-unreachable"
+
+static void look_provider(struct unit *u, const json_t *p)
+{
+	const char *name = json_string_value(json_object_get(p, "name"));
+	const char *error = json_string_value(json_object_get(p, "error"));
+	const struct stats_alarm a = { ALARM_KMS, VMC_MSG_TA_KMS_UNREACHABLE, name };
+	const json_t *days, *server;
+	char what[400];
+	size_t i;
+
+	stats_alarm(u->stats, &a, !json_is_true(json_object_get(p, "reachable")), error ? error : "no server answers");
+	days = json_object_get(json_object_get(p, "client_cert"), "days_left");
+	snprintf(what, sizeof(what), "client of %s", name);
+	if (json_is_integer(days))
+		unit_look_cert(u, what, (int)json_integer_value(days));
+	json_array_foreach(json_object_get(p, "servers"), i, server) {
+		days = json_object_get(server, "cert_days_left");
+		snprintf(what, sizeof(what), "server %s:%lld of %s", json_string_value(json_object_get(server, "host")),
+			 (long long)json_integer_value(json_object_get(server, "port")), name);
+		if (json_is_integer(days))
+			unit_look_cert(u, what, (int)json_integer_value(days));
+	}
+}
+
+static void put_servers(FILE *f, const json_t *p)
+{
+	const json_t *server;
+	char where[300];
+	size_t i;
+
+	json_array_foreach(json_object_get(p, "servers"), i, server) {
+		snprintf(where, sizeof(where), "%s:%lld", json_string_value(json_object_get(server, "host")),
+			 (long long)json_integer_value(json_object_get(server, "port")));
+		prom_value(f, "trust_key_server_up", "provider", json_string_value(json_object_get(p, "name")), "server", where,
+			   json_is_true(json_object_get(server, "ok")));
+	}
+}
+
+static void put_days(FILE *f, const json_t *p)
+{
+	const json_t *server, *days = json_object_get(json_object_get(p, "client_cert"), "days_left");
+	const char *name = json_string_value(json_object_get(p, "name"));
+	char where[300];
+	size_t i;
+
+	if (json_is_integer(days))
+		prom_value(f, "trust_key_provider_certificate_days_left", "provider", name, "of", "client",
+			   json_integer_value(days));
+	json_array_foreach(json_object_get(p, "servers"), i, server) {
+		days = json_object_get(server, "cert_days_left");
+		snprintf(where, sizeof(where), "%s:%lld", json_string_value(json_object_get(server, "host")),
+			 (long long)json_integer_value(json_object_get(server, "port")));
+		if (json_is_integer(days))
+			prom_value(f, "trust_key_provider_certificate_days_left", "provider", name, "of", where,
+				   json_integer_value(days));
+	}
+}
+
+static void look_unit(struct unit *u, struct care *c, FILE *f)
+{
+	json_t *state = trust_state_json(u->state), *providers = NULL, *p;
+	size_t i;
+
+	(void)c;
+	if (state && !kmx_health(u->data, state, &providers, NULL)) {
+		prom_head(f, "trust_key_provider_up", "gauge", "Whether a server of a key provider can be used.");
+		json_array_foreach(providers, i, p)
+			prom_value(f, "trust_key_provider_up", "provider", json_string_value(json_object_get(p, "name")), NULL,
+				   NULL, json_is_true(json_object_get(p, "reachable")));
+		prom_head(f, "trust_key_server_up", "gauge", "Whether a key server can be used.");
+		json_array_foreach(providers, i, p)
+			put_servers(f, p);
+		prom_head(f, "trust_key_provider_certificate_days_left", "gauge", "Days that a certificate is still valid.");
+		json_array_foreach(providers, i, p)
+			put_days(f, p);
+		json_array_foreach(providers, i, p)
+			look_provider(u, p);
+		stats_alarms_end(u->stats, ALARM_KMS, VMC_MSG_TA_KMS_UNREACHABLE);
+		stats_alarms_end(u->stats, UNIT_ALARM_CERT, VMC_MSG_TA_CERT_EXPIRES);
+	}
+	json_decref(providers);
+	json_decref(state);
+}
+
 static const char *listen_at(const struct trust_conf *c)
 {
 	return c->kmx_listen;
@@ -179,4 +284,5 @@ const struct unit_kind kmx_unit = {
 	.name = "vmcrypt-kmxd", .folder = "kmxd",
 	.usage = "Give the keys of a Trust Authority cluster to hosts that are attested.", .port = KMX_PORT,
 	.listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
+	.look = look_unit,
 };

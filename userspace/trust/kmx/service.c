@@ -501,6 +501,7 @@ int kmx_keys(struct kmx_service *s, const char *verb, const struct kmx_call *c, 
 		vmc_fail(&r->err, VMC_ENOENT, "the Key Provider Service knows no request 'keys/%.40s'", verb);
 		return refuse(r, REASON_NOT_FOUND);
 	}
+	snprintf(note->verb, sizeof(note->verb), "%s", v->name);
 	rc = authorize(s, c, &claims, &q.host, note, r);
 	if (!rc && v->provider)
 		rc = find_provider(&q);

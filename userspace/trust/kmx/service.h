@@ -37,6 +37,7 @@ struct kmx_call {
 struct kmx_note {
 	char host[KMX_HOST_MAX], ek[65], jti[65];
 	char provider[PROVIDER_NAME_MAX + 1];
+	char verb[16];			/* what was asked for; "": nothing that there is */
 	unsigned int keys;		/* how many left this service, encrypted */
 	char destroyed[PROVIDER_KEY_ID_MAX + 1];	/* the key that is no more; "": none */
 	char orphan[PROVIDER_KEY_ID_MAX + 1];	/* a key that was made, but reached nobody; "": none */

@@ -54,6 +54,23 @@ static int set_heap(const struct inifile_entry *e, struct trust_conf *c, struct 
 	return rc;
 }
 
+static int set_folder(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	if (*e->value && *e->value != '/')
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be an absolute path", e->name, e->value);
+	return inifile_text(e, c->metrics_folder, sizeof(c->metrics_folder), err);
+}
+
+static int set_interval(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	unsigned long long v;
+	int rc = inifile_uint(e, 10, 3600, &v, err);
+
+	if (!rc)
+		c->metrics_interval = (unsigned int)v;
+	return rc;
+}
+
 static int handle(const struct inifile_entry *e, void *data, struct vmc_error *err)
 {
 	struct trust_conf *c = data;
@@ -70,6 +87,10 @@ static int handle(const struct inifile_entry *e, void *data, struct vmc_error *e
 		return set_level(e, c, err);
 	if (!strcmp(key, "service.secure_heap"))
 		return set_heap(e, c, err);
+	if (!strcmp(key, "metrics.folder"))
+		return set_folder(e, c, err);
+	if (!strcmp(key, "metrics.interval"))
+		return set_interval(e, c, err);
 	return inifile_unknown(e, err);
 }
 
@@ -93,7 +114,7 @@ int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *er
 	if (rc)
 		return rc;
 	*c = (struct trust_conf){ .attest_listen = LISTEN, .kmx_listen = LISTEN, .log_level = LOG_INFO,
-				  .secure_heap = 4096 };
+				  .secure_heap = 4096, .metrics_interval = 60 };
 	if (gethostname(c->name, sizeof(c->name) - 1) || !vmc_name_ok(c->name, sizeof(c->name) - 1))
 		snprintf(c->name, sizeof(c->name), "authority");
 	rc = inifile_parse(from, handle, c, err);

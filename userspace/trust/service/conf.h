@@ -20,6 +20,9 @@ struct trust_conf {
 	/* [service] */
 	int log_level;			/* syslog level, default 6 (info) */
 	unsigned int secure_heap;	/* KiB, power of two from 64 to 262144, default 4096 */
+	/* [metrics] */
+	char metrics_folder[200];	/* SERVICE.prom is written in it; "" (default): nowhere */
+	unsigned int metrics_interval;	/* seconds, 10 to 3600, default 60 */
 };
 
 /* @path NULL: trust.conf in the configuration's folder; none is fine then. */

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../lib/events.h"
 #include "../../lib/fs.h"
 #include "../../lib/i18n.h"
 #include "../../lib/log.h"
@@ -189,6 +190,24 @@ static int make_event(struct unit *u, struct vmc_error *err)
 	return r < 0 ? vmc_fail_errno(err, -r, "cannot set the event loop up") : 0;
 }
 
+static void on_look(struct care *c, FILE *f, void *data)
+{
+	struct unit *u = data;
+
+	u->kind->look(u, c, f);
+}
+
+static int start_care(struct unit *u, struct vmc_error *err)
+{
+	char path[256] = "";
+	const struct care_setup s = { .path = path, .interval = u->conf.metrics_interval, .stats = u->stats,
+				      .look = on_look, .data = u };
+
+	if (*u->conf.metrics_folder)
+		snprintf(path, sizeof(path), "%s/%s.prom", u->conf.metrics_folder, u->kind->name);
+	return care_start(&u->care, &s, err);
+}
+
 static int start(struct unit *u, struct vmc_error *err)
 {
 	const char *dir = trust_dir();
@@ -201,19 +220,26 @@ static int start(struct unit *u, struct vmc_error *err)
 		rc = http_identity_open(u->dir, u->conf.name, &u->identity, err);
 	if (!rc)
 		rc = make_event(u, err);
+	u->stats = stats_new();
+	if (!rc && !u->stats)
+		rc = vmc_fail(err, VMC_ENOMEM, "no memory for metrics");
 	if (!rc)
 		rc = u->kind->open(u, err);
 	if (!rc)
 		rc = http_server_start(u->kind->listen(&u->conf), u->kind->port, &u->identity, u->kind->handle, u,
 				       &u->server, err);
-	return rc ? rc : watch(u, err);
+	if (!rc)
+		rc = watch(u, err);
+	return rc ? rc : start_care(u, err);
 }
 
 static void stop(struct unit *u)
 {
+	care_stop(u->care);
 	http_server_stop(u->server);
 	if (u->data)
 		u->kind->close(u);
+	stats_free(u->stats);
 	http_identity_close(&u->identity);
 	trust_state_close(u->state);
 	sd_event_source_unref(u->settled);
@@ -303,6 +329,28 @@ int unit_allow(enum trust_role has, enum trust_role needs, struct refusal *r)
 		 trust_role_name(needs), trust_role_name(has));
 	vmc_hint(&r->err, "on an authority: vmcrypt trust principal add");
 	return refuse(r, REASON_NOT_AUTHORIZED);
+}
+
+void unit_count_refusal(struct unit *u, const struct refusal *r)
+{
+	static const struct stats_counter refusals = {
+		.name = "trust_refusals_total", .help = "Requests of hosts that a service refused.", .label = "service",
+		.label2 = "reason",
+	};
+
+	stats_count(u->stats, &refusals, u->kind->folder, *r->reason ? r->reason : "other", 1);
+}
+
+void unit_look_cert(struct unit *u, const char *name, int days)
+{
+	const struct stats_alarm a = { UNIT_ALARM_CERT, VMC_MSG_TA_CERT_EXPIRES, name };
+	char text[160];
+
+	if (days < 0)
+		snprintf(text, sizeof(text), "the certificate has expired");
+	else
+		snprintf(text, sizeof(text), "the certificate expires in %d days", days);
+	stats_alarm(u->stats, &a, days < CARE_WARN_DAYS, text);
 }
 
 int unit_unknown(const struct http_call *c, struct refusal *r)

@@ -11,7 +11,9 @@
 
 #include "../http/server.h"
 #include "../state/state.h"
+#include "care.h"
 #include "conf.h"
+#include "stats.h"
 
 struct unit;
 
@@ -27,6 +29,8 @@ struct unit_kind {
 	int (*reload)(struct unit *u, struct vmc_error *err);
 	void (*close)(struct unit *u);	/* no request is in it */
 	http_handler handle;		/* its data: the unit */
+	/* Alarms and figures, now and then (care.h); in a thread of its own, while requests are served. */
+	void (*look)(struct unit *u, struct care *c, FILE *f);
 };
 
 struct unit {
@@ -39,6 +43,8 @@ struct unit {
 	sd_event_source *settled;	/* some time after the last change of the state's files */
 	struct http_identity identity;
 	struct http_server *server;
+	struct stats *stats;
+	struct care *care;
 	void *data;
 };
 
@@ -52,6 +58,11 @@ int unit_main(int argc, char **argv, const struct unit_kind *kind);
 int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum trust_role *role, struct refusal *r);
 /* For handlers: the requests that a role is needed for. VMC_EPERM with reason "not_authorized". */
 int unit_allow(enum trust_role has, enum trust_role needs, struct refusal *r);
+/* For handlers: a refusal for the metrics, by its reason. */
+void unit_count_refusal(struct unit *u, const struct refusal *r);
+/* For looks: the certificate @name has @days left; too few are an alarm. After the last one: stats_alarms_end(). */
+#define UNIT_ALARM_CERT	"certificate-expires"
+void unit_look_cert(struct unit *u, const char *name, int days);
 /* For handlers: no such path. */
 int unit_unknown(const struct http_call *c, struct refusal *r);
 

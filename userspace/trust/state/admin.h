@@ -78,6 +78,15 @@ void trust_admin_attested(struct trust_admin *a, const char *ek, const char *hos
 int trust_admin_health(struct trust_admin *a, json_t **health, struct vmc_error *err);
 json_t *trust_health_base(struct trust_state *s, const char *service);	/* NULL: no memory */
 
+/*
+ * Asks each authority of the state: [{name, attest, kmx, state: "in step", "drifted" or "unreachable", serial?, version?,
+ * error?}]. @over (may be NULL): true when no more are to be asked.
+ */
+int trust_admin_peers(struct trust_admin *a, bool (*over)(void *data), void *data, json_t **list, struct vmc_error *err);
+
+/* Days that the first certificate of @pem, of a state, is still valid; less than zero: it is not. */
+int trust_cert_days(const char *pem);
+
 /* Figures for node_exporter; free() them. Asks nobody. */
 int trust_admin_metrics(struct trust_admin *a, char **text, struct vmc_error *err);
 

@@ -209,22 +209,30 @@ static json_t *describe(struct trust_admin *a, const json_t *base, const json_t 
 	return o;
 }
 
-int verb_authority_list(struct trust_call *c)
+int trust_admin_peers(struct trust_admin *a, bool (*over)(void *data), void *data, json_t **list, struct vmc_error *err)
 {
-	json_t *state, *base, *list = json_array(), *e;
-	int rc = call_state(c, &state);
+	json_t *state = trust_state_json(a->state), *base = trust_health_base(a->state, "attestation"), *e;
 	size_t i;
 
-	if (rc) {
-		json_decref(list);
-		return rc;
-	}
-	base = trust_health_base(c->a->state, "attestation");
+	*list = json_array();
 	json_array_foreach(json_object_get(state, "authorities"), i, e)
-		json_array_append_new(list, describe(c->a, base, e));
+		if (!over || !over(data))
+			json_array_append_new(*list, describe(a, base, e));
 	json_decref(base);
 	json_decref(state);
-	return call_give(c, json_pack("{s:o}", "authorities", list));
+	return *list ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for the answer");
+}
+
+int verb_authority_list(struct trust_call *c)
+{
+	json_t *state, *list;
+	int rc = call_state(c, &state);
+
+	if (rc)
+		return rc;
+	json_decref(state);
+	rc = trust_admin_peers(c->a, NULL, NULL, &list, c->err);
+	return rc ? rc : call_give(c, json_pack("{s:o}", "authorities", list));
 }
 
 /* ---- remediation ------------------------------------------------------------------------ */
