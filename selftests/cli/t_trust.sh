@@ -46,6 +46,11 @@ run trust remediate --force
 asked "trust remediate --force sends" remediate '{"force":true}'
 both "trust metrics" '*vmcrypt_trust_configured 1' trust metrics
 
+both "trust service rotate-certificate" '*vmcrypt trust remediate*' trust service rotate-certificate attestation announce
+run trust service rotate-certificate key-provider switch --force
+asked "trust service rotate-certificate sends" certificate-rotate \
+	'{"service":"key-provider","step":"switch","force":true}'
+
 both "trust authority show" 'Name: *ta1*ta1:5700*' trust authority show
 run trust authority show --public-address 192.0.2.7 --out ta1.json
 expect "trust authority show --out" 0 '*vmcrypt trust authority add FILE*' ''

@@ -57,6 +57,8 @@ static const struct answer {
 	  "\"authorities\":[]}", NULL },
 	{ "metrics", "{\"text\":\"# TYPE vmcrypt_trust_configured gauge\\nvmcrypt_trust_configured 1\\n\"}", NULL },
 	{ "authority-show", "{\"name\":\"ta1\",\"attest\":\"ta1:5700\",\"kmx\":\"ta1:5701\",\"version\":\"0.1.0\"}", NULL },
+	{ "certificate-rotate", "{\"authority\":{\"name\":\"ta1\"},\"changed\":true}",
+	  "{\"authority\":{\"name\":\"ta1\"},\"changed\":false}" },
 	{ "authority-list", "{\"authorities\":[{\"name\":\"ta1\",\"attest\":\"ta1:5700\",\"kmx\":\"ta1:5701\",\"state\":"
 	  "\"in step\",\"serial\":7,\"version\":\"0.1.0\"},{\"name\":\"ta2\",\"attest\":\"ta2:5700\",\"kmx\":\"ta2:5701\","
 	  "\"state\":\"unreachable\",\"error\":\"no answer\"}]}", "{\"authorities\":[]}" },

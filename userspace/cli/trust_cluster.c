@@ -113,6 +113,31 @@ int verb_trust_remediate(struct cli *c)
 	return r;
 }
 
+int verb_trust_rotate(struct cli *c)
+{
+	json_t *o = NULL;
+	char *text;
+	int r = trust_ask(c, "certificate-rotate",
+			  json_pack("{s:s, s:s, s:b}", "service", c->operands[0], "step", c->operands[1], "force",
+				    (int)args_has(&c->args, OPT_FORCE)), &o);
+
+	if (r)
+		return r;
+	if (c->json) {
+		out_json(o);
+	} else if (json_is_true(json_object_get(o, "changed"))) {
+		out_say(c, "the desired state has it; tell the others: vmcrypt trust remediate");
+	} else {
+		text = json_dumps(json_object_get(o, "authority"), JSON_INDENT(2));
+		r = text ? trust_write(c, text) : vmc_fail(&c->err, VMC_ENOMEM, "no memory for the answer");
+		free(text);
+		if (!r)
+			out_say(c, "this authority makes no changes; with what was written, where they are made: vmcrypt trust authority add FILE, then vmcrypt trust remediate");
+	}
+	json_decref(o);
+	return r;
+}
+
 /* ---- what others must know ----------------------------------------------------------- */
 
 int verb_trust_services_info(struct cli *c)

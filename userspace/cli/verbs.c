@@ -229,6 +229,11 @@ const struct verb verbs[] = {
 	  NULL, verb_trust_service_restart },
 	{ "trust service status [SERVICE]", 0, 0, N_("show whether it runs, or both, and since when"),
 	  N_("Exit status 9 when one of them does not run."), verb_trust_service_status },
+	{ "trust service rotate-certificate SERVICE STEP", O(FORCE) | O(OUT), 0,
+	  N_("give a service another certificate while hosts go on: announce, switch, finish"),
+	  N_("Each STEP is followed by 'trust remediate'; before 'switch', wait until all hosts have attested once more. On an "
+	  "authority that makes no changes, FILE of --out is for 'trust authority add' on the one that does."),
+	  verb_trust_rotate },
 	{ "trust host status [PROVIDER...]", 0, 0, N_("show what Trust Authorities say of this host"),
 	  N_("Until when it is attested, or why not, and what differs from the base images that they know."),
 	  verb_trust_host_status },

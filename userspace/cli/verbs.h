@@ -87,6 +87,7 @@ int verb_trust_join(struct cli *c);
 int verb_trust_status(struct cli *c);
 int verb_trust_health(struct cli *c);
 int verb_trust_remediate(struct cli *c);
+int verb_trust_rotate(struct cli *c);
 int verb_trust_services_info(struct cli *c);
 int verb_trust_upgrade_authority(struct cli *c);
 int verb_trust_upgrade_hosts(struct cli *c);

@@ -10,6 +10,7 @@
 #include "../../lib/log.h"
 #include "../../lib/message.h"
 #include "../../lib/util.h"
+#include "../registry.h"
 #include "agent_priv.h"
 
 const char *agent_state_name(enum agent_state s)
@@ -507,6 +508,7 @@ int agent_new(struct agent **ret, const char *name, const struct trusted_conf *c
 	}
 	a->w = *w;
 	a->conf = *conf;
+	snprintf(a->conf_path, sizeof(a->conf_path), "%s/providers/%s/" PROVIDER_CONF, cfg->config_dir, name);
 	snprintf(a->name, sizeof(a->name), "%s", name);
 	dir_of(cfg, name, a->dir, sizeof(a->dir));
 	if (gethostname(a->host, sizeof(a->host) - 1) || !a->host[0])

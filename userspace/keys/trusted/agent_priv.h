@@ -20,6 +20,8 @@ struct agent {
 	char name[PROVIDER_NAME_MAX + 1], host[TRUSTED_NAME_MAX + 1];
 	char dir[PATH_MAX - 64];	/* STATE_DIR/trust/NAME */
 	struct trusted_conf conf;
+	char conf_path[PATH_MAX];	/* that it was read from */
+	char services[65];		/* under @work: what of the authority's services was asked for last */
 	struct trusted_world w;
 	pthread_mutex_t work;		/* one enrols or attests at a time; taken before @lock */
 	char *ak_receipt, *boot_receipt;	/* under @work; NULL: none */
@@ -54,6 +56,9 @@ int walk_nonsense(struct walk *w, const char *what);
 int enrol(struct walk *w);
 /* One attestation at w->au, with what it brought: a token that nobody else has, and words about it. */
 int attest(struct walk *w, struct agent_token **t, json_t **said);
+
+/* An authority that attests this host says by @hash that its services are others than @hash was of: learn them from it. */
+void learn(struct walk *w, const char *hash);
 
 /* Receipts on disk; a missing one is NULL. */
 int receipt_load(struct agent *a, const char *file, char **text, struct vmc_error *err);

@@ -222,6 +222,8 @@ int attest(struct walk *w, struct agent_token **t, json_t **said)
 		rc = walk_ask(w, "/v1/attest", attest_body(w, &c, &e), &result);
 	if (!rc)
 		rc = take_answer(w, result, &e, start, t, said);
+	if (!rc)
+		learn(w, json_string_value(json_object_get(result, "services")));
 	evidence_clear(&e);
 	trusted_blob_free(&c.nonce);
 	json_decref(answer);

@@ -67,7 +67,7 @@ static int set_name(const struct inifile_entry *e, char out[TRUSTED_NAME_MAX + 1
 	return inifile_text(e, out, TRUSTED_NAME_MAX + 1, err);
 }
 
-static int set_pin(const struct inifile_entry *e, struct trusted_server *s, struct vmc_error *err)
+static int set_pin(const struct inifile_entry *e, char out[CERT_FINGERPRINT], struct vmc_error *err)
 {
 	struct cert_pin pin;
 	int rc = cert_pin_parse(e->value, &pin, err);
@@ -75,7 +75,7 @@ static int set_pin(const struct inifile_entry *e, struct trusted_server *s, stru
 	if (!rc && pin.spki)
 		rc = vmc_fail(err, VMC_EINVAL, "'%.80s' is not the SHA-256 of a certificate", e->value);
 	if (!rc)
-		memcpy(s->sha256, pin.hex, sizeof(s->sha256));
+		memcpy(out, pin.hex, CERT_FINGERPRINT);
 	return rc;
 }
 
@@ -106,9 +106,13 @@ static int set_authority(struct trusted_conf *c, const char *name, const struct 
 	if (!strcmp(e->name, "kmx"))
 		return trusted_server_parse(e->value, TRUSTED_KMX_PORT, &a->kmx, err);
 	if (!strcmp(e->name, "attest_cert"))
-		return set_pin(e, &a->attest, err);
+		return set_pin(e, a->attest.sha256, err);
+	if (!strcmp(e->name, "attest_also"))
+		return set_pin(e, a->attest.also, err);
 	if (!strcmp(e->name, "kmx_cert"))
-		return set_pin(e, &a->kmx, err);
+		return set_pin(e, a->kmx.sha256, err);
+	if (!strcmp(e->name, "kmx_also"))
+		return set_pin(e, a->kmx.also, err);
 	return inifile_unknown(e, err);
 }
 
@@ -168,6 +172,10 @@ static void put_authority(FILE *f, const struct trusted_authority *a)
 	trusted_server_text(&a->kmx, kmx);
 	fprintf(f, "\n[authority %s]\nattest = %s\nattest_cert = %s\nkmx = %s\nkmx_cert = %s\n", a->name, attest,
 		a->attest.sha256, kmx, a->kmx.sha256);
+	if (*a->attest.also)
+		fprintf(f, "attest_also = %s\n", a->attest.also);
+	if (*a->kmx.also)
+		fprintf(f, "kmx_also = %s\n", a->kmx.also);
 }
 
 char *trusted_conf_text(const struct trusted_conf *c)
@@ -209,19 +217,27 @@ static int take_name(const json_t *o, const char *member, char out[TRUSTED_NAME_
 	return 0;
 }
 
-static int take_server(const json_t *o, const char *member, const char *cert, uint16_t port, struct trusted_server *s)
+static int take_pin(const json_t *o, const char *member, char out[CERT_FINGERPRINT])
 {
-	const char *address = json_string_value(json_object_get(o, member));
-	const char *pem = json_string_value(json_object_get(o, cert));
+	const char *pem = json_string_value(json_object_get(o, member));
 	STACK_OF(X509) *chain;
 	int rc;
 
-	if (!address || !pem || trusted_server_parse(address, port, s, NULL) ||
-	    cert_chain_from_pem(pem, member, &chain, NULL))
+	if (!pem || cert_chain_from_pem(pem, member, &chain, NULL))
 		return VMC_EINVAL;
-	rc = cert_fingerprint(sk_X509_value(chain, 0), s->sha256);
+	rc = cert_fingerprint(sk_X509_value(chain, 0), out);
 	cert_chain_free(chain);
 	return rc;
+}
+
+static int take_server(const json_t *o, const char *member, const char *cert, const char *also, uint16_t port,
+		       struct trusted_server *s)
+{
+	const char *address = json_string_value(json_object_get(o, member));
+
+	if (!address || trusted_server_parse(address, port, s, NULL) || take_pin(o, cert, s->sha256))
+		return VMC_EINVAL;
+	return json_object_get(o, also) ? take_pin(o, also, s->also) : 0;
 }
 
 static int take_authority(struct trusted_conf *c, const json_t *o, struct vmc_error *err)
@@ -229,8 +245,8 @@ static int take_authority(struct trusted_conf *c, const json_t *o, struct vmc_er
 	struct trusted_authority *a = &c->a[c->n], found = { .name = "" };
 
 	if (take_name(o, "name", found.name) ||
-	    take_server(o, "attest", "attest_cert", TRUSTED_ATTEST_PORT, &found.attest) ||
-	    take_server(o, "kmx", "kmx_cert", TRUSTED_KMX_PORT, &found.kmx))
+	    take_server(o, "attest", "attest_cert", "attest_also", TRUSTED_ATTEST_PORT, &found.attest) ||
+	    take_server(o, "kmx", "kmx_cert", "kmx_also", TRUSTED_KMX_PORT, &found.kmx))
 		return bad_info(err, N_("the name, an address or a certificate of an authority is missing, or makes no sense"));
 	for (unsigned int i = 0; i < c->n; i++)
 		if (!strcmp(c->a[i].name, found.name))

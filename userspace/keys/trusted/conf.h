@@ -25,6 +25,7 @@ struct trusted_server {
 	char host[TRUSTED_HOST_MAX + 1];
 	uint16_t port;
 	char sha256[CERT_FINGERPRINT];	/* of its certificate, in hex */
+	char also[CERT_FINGERPRINT];	/* of one that it may show instead; "": none */
 };
 
 struct trusted_authority {

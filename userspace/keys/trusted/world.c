@@ -25,6 +25,7 @@ static int real_ask(void *data, const struct trusted_request *r, json_t **answer
 {
 	const struct http_target target = {
 		.name = r->who, .where = r->server->host, .port = r->server->port, .fingerprint = r->server->sha256,
+		.also = r->server->also,
 	};
 	struct real *real = data;
 	struct http_client *c;

@@ -312,16 +312,22 @@ static int sign_documents(const struct attestation *a, struct documents *d)
 static int grant(const struct attestation *a, json_t **result)
 {
 	struct documents d = { .token = NULL };
+	struct trustees *t = NULL;
 	json_int_t until;
 	int rc = refuse_as(sign_documents(a, &d), a->r, REASON_UNAVAILABLE);
+
+	if (!rc)
+		rc = refuse_as(trustees_get(&a->s->trustees, a->c->state, a->s->token_key, &t, &a->r->err), a->r,
+			       REASON_UNAVAILABLE);
 
 	if (!rc) {
 		until = a->c->now + d.lifetime;
 		/* twice in the life of a token, so that one authority may be away in between */
-		*result = json_pack("{s:s, s:s, s:s, s:I, s:O, s:I}", "token", d.token, "report", d.report,
+		*result = json_pack("{s:s, s:s, s:s, s:I, s:O, s:I, s:s}", "token", d.token, "report", d.report,
 				    "boot_receipt", d.boot, "attested_until", until,
-				    "image", a->image, "next", (json_int_t)(d.lifetime / 2));
+				    "image", a->image, "next", (json_int_t)(d.lifetime / 2), "services", t->services);
 		rc = *result ? 0 : no_memory(a->r);
+		trustees_put(&a->s->trustees, t);
 	}
 	free(d.token);
 	free(d.report);

@@ -173,6 +173,15 @@ static int health(struct unit *u, const struct http_call *c, json_t **result, st
 	return *result ? 0 : vmc_fail(&r->err, VMC_ENOMEM, "no memory for the answer");
 }
 
+/* Where the services are and what they show, for whoever asks. */
+static int services(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct attestd *d = u->data;
+
+	(void)c;
+	return trust_admin_services_info(d->admin, result, &r->err);
+}
+
 static int admin(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
 {
 	struct attestd *d = u->data;
@@ -201,6 +210,7 @@ static const struct route {
 	{ HTTP_POST, "/v1/attest", evidence },
 	{ HTTP_GET, "/v1/health", health },
 	{ HTTP_GET, "/v1/keys", keys },
+	{ HTTP_GET, "/v1/services", services },
 };
 
 static int handle(const struct http_call *c, json_t **result, struct refusal *r, void *data)
@@ -380,6 +390,6 @@ static const char *listen_at(const struct trust_conf *c)
 
 const struct unit_kind attest_unit = {
 	.name = "vmcrypt-attestd", .folder = "attestd", .usage = "Attest the hosts of a Trust Authority cluster.",
-	.port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit,
+	.certificate = "attest_cert", .port = ATTEST_PORT, .listen = listen_at, .open = open_unit, .reload = reload_unit,
 	.close = close_unit, .handle = handle, .look = look_unit,
 };

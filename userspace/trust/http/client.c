@@ -16,7 +16,8 @@
 struct http_client {
 	char name[CLIENT_NAME_MAX], host[256];
 	uint16_t port;
-	struct cert_pin pin;
+	struct cert_pin pin[2];
+	int pins;
 	SSL_CTX *ctx;
 	struct http_link link;
 	bool linked;
@@ -36,7 +37,7 @@ static int verify(X509_STORE_CTX *store, void *data)
 		return 0;
 	c->seen = true;
 	cert_fingerprint(leaf, c->fingerprint);
-	c->trusted = cert_pin_match(&c->pin, 1, leaf);
+	c->trusted = cert_pin_match(c->pin, c->pins, leaf);
 	X509_STORE_CTX_set_error(store, c->trusted ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
 	return c->trusted;
 }
@@ -70,7 +71,10 @@ int http_client_new(const struct http_target *t, const struct http_identity *id,
 	c->link.io.fd = -1;
 	rc = net_split(t->where, c->host, sizeof(c->host), &c->port, err);
 	if (!rc)
-		rc = pin_of(t, &c->pin, err);
+		rc = pin_of(t, &c->pin[0], err);
+	c->pins = 1;
+	if (!rc && t->also && *t->also)
+		rc = cert_pin_parse(t->also, &c->pin[c->pins++], err);
 	if (!rc)
 		rc = http_context(id, &c->ctx, err);
 	if (rc) {

@@ -21,6 +21,7 @@ struct http_target {
 	const char *where;		/* HOST[:PORT] */
 	uint16_t port;			/* when @where has none */
 	const char *fingerprint;	/* as cert_pin_parse() takes it */
+	const char *also;		/* another one that is believed; NULL or "": none */
 	const char *cert_pem;		/* the certificate itself */
 };
 

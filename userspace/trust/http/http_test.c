@@ -241,6 +241,78 @@ static void exchanges_its_certificate(void **state)
 	http_client_free(c);
 }
 
+/* The next identity of a service: nobody shows it before it is followed, and a crash in between costs nothing. */
+static void follows_its_next_identity(void **state)
+{
+	struct http_identity now, next, again;
+	struct vmc_error e = VMC_ERROR_INIT;
+	char *dir = test_mkdir(), *pem, *other;
+
+	(void)state;
+	assert_ok(http_identity_open(dir, "ta1", &now, &e), &e);
+	assert_ok(http_identity_next(dir, "ta1", &next, &e), &e);
+	assert_string_not_equal(now.fingerprint, next.fingerprint);
+	assert_ok(http_identity_next(dir, "ta1", &again, &e), &e);
+	assert_string_equal(again.fingerprint, next.fingerprint);
+	http_identity_close(&again);
+	assert_ok(http_identity_pem(&next, &pem, &e), &e);
+	assert_ok(http_identity_pem(&now, &other, &e), &e);
+	assert_ok(http_identity_follow(dir, NULL, &e), &e);
+	assert_ok(http_identity_follow(dir, other, &e), &e);
+	assert_ok(http_identity_open(dir, "ta1", &again, &e), &e);
+	assert_string_equal(again.fingerprint, now.fingerprint);
+	http_identity_close(&again);
+	/* as a crash between its two renames leaves it */
+	assert_int_equal(rename(test_path(dir, "next/host.pem"), test_path(dir, "host.pem")), 0);
+	assert_code(http_identity_open(dir, "ta1", &again, &e), VMC_ETRUST, &e);
+	assert_ok(http_identity_follow(dir, NULL, &e), &e);
+	assert_ok(http_identity_open(dir, "ta1", &again, &e), &e);
+	assert_string_equal(again.fingerprint, next.fingerprint);
+	http_identity_close(&again);
+	assert_int_not_equal(access(test_path(dir, "next"), F_OK), 0);
+	/* and as a whole */
+	http_identity_close(&next);
+	free(pem);
+	assert_ok(http_identity_next(dir, "ta1", &next, &e), &e);
+	assert_ok(http_identity_pem(&next, &pem, &e), &e);
+	assert_ok(http_identity_follow(dir, pem, &e), &e);
+	assert_ok(http_identity_open(dir, "ta1", &again, &e), &e);
+	assert_string_equal(again.fingerprint, next.fingerprint);
+	http_identity_close(&again);
+	http_identity_close(&next);
+	http_identity_close(&now);
+	free(pem);
+	free(other);
+	test_rmdir(dir);
+}
+
+/* Two certificates are believed while one takes the place of the other; a third is not. */
+static void believes_another(void **state)
+{
+	struct world *w = *state;
+	char where[32];
+	struct http_target t = { .name = "service 'ta1'", .where = where, .fingerprint = w->client_id.fingerprint,
+				 .also = w->server_id.fingerprint };
+	struct vmc_error e = VMC_ERROR_INIT;
+	struct http_client *c;
+	json_t *result = NULL;
+	struct refusal r;
+
+	snprintf(where, sizeof(where), "127.0.0.1:%u", http_server_port(w->server));
+	for (int i = 0; i < 2; i++) {
+		assert_ok(http_client_new(&t, NULL, &c, &e), &e);
+		assert_ok(http_client_call(c, "/v1/echo", NULL, NULL, NULL, SOON, &result, &r), &r.err);
+		json_decref(result);
+		http_client_free(c);
+		assert_ok(http_server_identity(w->server, &w->client_id, &e), &e);
+	}
+	t.fingerprint = t.also;
+	assert_ok(http_client_new(&t, NULL, &c, &e), &e);
+	assert_code(http_client_call(c, "/v1/echo", NULL, NULL, NULL, SOON, &result, &r), VMC_ETRUST, &r.err);
+	refusal_clear(&r);
+	http_client_free(c);
+}
+
 /* Bytes as they are, and all that comes back until the server hangs up. */
 static char *raw(struct world *w, const char *bytes, size_t n, uint64_t deadline)
 {
@@ -408,7 +480,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(asks_and_is_answered), T(needs_no_certificate), T(brings_refusals), T(knows_the_server),
-		T(outlives_a_restart), T(exchanges_its_certificate), T(turns_garbage_away),
+		T(outlives_a_restart), T(exchanges_its_certificate), T(follows_its_next_identity),
+		T(believes_another), T(turns_garbage_away),
 		T(answers_one_after_the_other), T(waits_for_nobody), T(bounds_a_source), T(has_a_deadline),
 		T(serves_many), T(bad_targets),
 		T(refuses_heaps_of_values), T(says_that_an_answer_is_too_long),

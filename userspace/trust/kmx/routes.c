@@ -283,6 +283,6 @@ static const char *listen_at(const struct trust_conf *c)
 const struct unit_kind kmx_unit = {
 	.name = "vmcrypt-kmxd", .folder = "kmxd",
 	.usage = "Give the keys of a Trust Authority cluster to hosts that are attested.", .port = KMX_PORT,
-	.listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
+	.certificate = "kmx_cert", .listen = listen_at, .open = open_unit, .reload = reload_unit, .close = close_unit, .handle = handle,
 	.look = look_unit,
 };

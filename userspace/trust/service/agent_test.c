@@ -41,6 +41,33 @@ static struct vmc_error err;
 
 /* ---- the authority -------------------------------------------------------------- */
 
+static char *pem_of(const char *dir)
+{
+	char *pem;
+	size_t n;
+
+	assert_ok(fs_read(test_path(dir, "host.pem"), 16384, &pem, &n, &err), &err);
+	return pem;
+}
+
+/* As the authority would give it: with @also while its certificate becomes another. */
+static json_t *services_info(void)
+{
+	const char *also = json_string_value(json_object_get(json_array_get(json_object_get(w.state, "authorities"), 0),
+							     "attest_also"));
+	char attest[64], kmx[64], *pem = pem_of(test_path(w.dir, "ta"));
+	json_t *o;
+
+	snprintf(attest, sizeof(attest), "127.0.0.1:%u", http_server_port(w.attest_server));
+	snprintf(kmx, sizeof(kmx), "127.0.0.1:%u", http_server_port(w.kmx_server));
+	o = json_pack("{s:i, s:s, s:O, s:[{s:s, s:s, s:s, s:s*, s:s, s:s, s:s*}], s:[{s:s, s:b}]}", "v", 1, "cluster", "lab",
+		      "serial", json_object_get(w.state, "serial"), "authorities", "name", "ta1", "attest", attest,
+		      "attest_cert", pem, "attest_also", also, "kmx", kmx, "kmx_cert", pem, "kmx_also", also, "key_providers",
+		      "name", "kms", "default", 1);
+	free(pem);
+	return o;
+}
+
 static int handle_attest(const struct http_call *c, json_t **result, struct refusal *r, void *data)
 {
 	static const struct {
@@ -55,6 +82,10 @@ static int handle_attest(const struct http_call *c, json_t **result, struct refu
 	struct attest_note note = { .quick_boot = false };
 
 	(void)data;
+	if (!strcmp(c->head->path, "/v1/services")) {
+		*result = services_info();
+		return 0;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
 		if (!strcmp(routes[i].path, c->head->path))
 			return routes[i].fn(w.attest, &call, result, &note, r);
@@ -186,24 +217,15 @@ static void make_host(void)
 
 static void add_provider(void)
 {
-	char attest[64], kmx[64], *info, *pem;
-	json_t *o, *options;
-	size_t n;
+	json_t *o = services_info(), *options;
+	char *info = json_dumps(o, JSON_COMPACT);
 
-	assert_ok(fs_read(test_path(test_path(w.dir, "ta"), "host.pem"), 16384, &pem, &n, &err), &err);
-	snprintf(attest, sizeof(attest), "127.0.0.1:%u", http_server_port(w.attest_server));
-	snprintf(kmx, sizeof(kmx), "127.0.0.1:%u", http_server_port(w.kmx_server));
-	o = json_pack("{s:i, s:s, s:i, s:[{s:s, s:s, s:s, s:s, s:s}], s:[{s:s, s:b}]}", "v", 1, "cluster", "lab", "serial", 1,
-		      "authorities", "name", "ta1", "attest", attest, "attest_cert", pem, "kmx", kmx, "kmx_cert", pem,
-		      "key_providers", "name", "kms", "default", 1);
-	info = json_dumps(o, JSON_COMPACT);
 	options = json_pack("{s:s}", "services_info", info);
 	assert_ok(providers_add_trusted(w.ps, "ta", options, &err), &err);
 	assert_ok(providers_get(w.ps, "ta", &w.p, &err), &err);
 	json_decref(options);
 	json_decref(o);
 	free(info);
-	free(pem);
 }
 
 static int group_setup(void **state)
@@ -331,6 +353,39 @@ static void test_quick_boot(void **state)
 	assert_ok(attest_again(AGENT_NOW), &err);
 }
 
+/* A new certificate is announced and then shown; the host hears of it from the authority, and goes on. */
+static void test_another_certificate(void **state)
+{
+	struct http_identity next;
+	char path[512], *pem, *conf;
+	json_t *old = w.state;
+
+	(void)state;
+	assert_ok(http_identity_next(test_path(w.dir, "ta"), "ta1", &next, &err), &err);
+	assert_ok(http_identity_pem(&next, &pem, &err), &err);
+	w.state = json_deep_copy(old);
+	json_decref(old);
+	json_object_set_new(json_array_get(json_object_get(w.state, "authorities"), 0), "attest_also", json_string(pem));
+	json_object_set_new(w.state, "serial", json_integer(2));
+	assert_ok(attest_again(AGENT_NOW), &err);
+	snprintf(path, sizeof(path), "%s/providers/ta/provider.conf", w.host.config_dir);
+	assert_ok(fs_read(path, 65536, &conf, NULL, &err), &err);
+	assert_contains(conf, "\nattest_also = ");
+	assert_contains(conf, "\nkmx_also = ");
+	assert_contains(conf, next.fingerprint);
+	assert_contains(conf, "serial = 2\n");
+	free(conf);
+	/* both are shown by nobody but the new one */
+	assert_ok(http_server_identity(w.attest_server, &next, &err), &err);
+	assert_ok(http_server_identity(w.kmx_server, &next, &err), &err);
+	assert_code(attest_again(AGENT_NOW), VMC_ETRUST, &err);
+	provider_put(w.p);
+	assert_ok(providers_get(w.ps, "ta", &w.p, &err), &err);
+	assert_ok(attest_again(AGENT_NOW), &err);
+	free(pem);
+	http_identity_close(&next);
+}
+
 static void test_altered_log(void **state)
 {
 	(void)state;
@@ -351,7 +406,7 @@ static void test_strange_maker(void **state)
 	w.state = json_deep_copy(old);
 	json_decref(old);
 	json_array_clear(json_object_get(json_object_get(w.state, "tpm2"), "ca_certificates"));
-	json_object_set_new(w.state, "serial", json_integer(2));
+	json_object_set_new(w.state, "serial", json_integer(3));
 	assert_code(attest_again(AGENT_ENROL), VMC_EREFUSED, &err);
 	assert_string_equal(reason(), REASON_EK_UNTRUSTED);
 }
@@ -369,6 +424,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unknown_image), cmocka_unit_test(test_key), cmocka_unit_test(test_quick_boot),
+		cmocka_unit_test(test_another_certificate),
 		cmocka_unit_test(test_altered_log), cmocka_unit_test(test_strange_maker),
 		cmocka_unit_test(test_nobody_there),
 	};

@@ -2,8 +2,11 @@
 /* Token keys and CAs of one desired state. */
 #include "trustees.h"
 
+#include <openssl/sha.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "../../lib/util.h"
 #include "../state/sign.h"
 
 void trustees_init(struct trustees_cache *c)
@@ -77,6 +80,22 @@ static int add_keys(struct trustees *t, struct vmc_error *err)
 	return rc;
 }
 
+static int hash_services(struct trustees *t, struct vmc_error *err)
+{
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+	json_t *o = json_pack("{s:O*, s:O*}", "authorities", json_object_get(t->state, "authorities"), "key_providers",
+			      json_object_get(t->state, "key_providers"));
+	char *dump = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+	json_decref(o);
+	if (!dump)
+		return vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
+	SHA256((uint8_t *)dump, strlen(dump), hash);
+	free(dump);
+	vmc_hex_encode(hash, sizeof(hash), t->services);
+	return 0;
+}
+
 static int trustees_new(const json_t *state, EVP_PKEY *own, struct trustees **out, struct vmc_error *err)
 {
 	struct trustees *t = calloc(1, sizeof(*t));
@@ -91,6 +110,8 @@ static int trustees_new(const json_t *state, EVP_PKEY *own, struct trustees **ou
 	rc = add_keys(t, err);
 	if (!rc)
 		rc = add_cas(t, err);
+	if (!rc)
+		rc = hash_services(t, err);
 	if (rc)
 		trustees_free(t);
 	else

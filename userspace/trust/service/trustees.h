@@ -20,6 +20,7 @@ struct trustees {
 	struct ek_cas *cas;
 	EVP_PKEY *keys[TRUSTEES_KEYS];
 	size_t n_keys;
+	char services[65];		/* SHA-256 of what hosts know of the services: another one is worth asking for */
 	unsigned int refs;
 };
 

@@ -103,6 +103,20 @@ static void tell_status(struct unit *u)
 	json_decref(state);
 }
 
+/* The desired state says that it shows its next certificate: from now on it does. */
+static int follow_certificate(struct unit *u, struct vmc_error *err)
+{
+	json_t *state = trust_state_json(u->state), *e;
+	size_t i;
+	int rc = http_identity_follow(u->dir, NULL, err);	/* what was cut short */
+
+	json_array_foreach(json_object_get(state, "authorities"), i, e)
+		if (!rc)
+			rc = http_identity_follow(u->dir, json_string_value(json_object_get(e, u->kind->certificate)), err);
+	json_decref(state);
+	return rc;
+}
+
 /* Each part on its own: one that is bad stays as it was, and keeps no other from being read. */
 static void reload(struct unit *u)
 {
@@ -111,7 +125,7 @@ static void reload(struct unit *u)
 
 	if (trust_state_reload(u->state, &err))
 		log_error("the desired state is not taken", &err);
-	if (http_identity_open(u->dir, u->conf.name, &id, &err)) {
+	if (follow_certificate(u, &err) || http_identity_open(u->dir, u->conf.name, &id, &err)) {
 		log_error("the certificate is not taken", &err);
 	} else if (http_server_identity(u->server, &id, &err)) {
 		log_error("the certificate is not taken", &err);
@@ -216,6 +230,8 @@ static int start(struct unit *u, struct vmc_error *err)
 	snprintf(u->dir, sizeof(u->dir), "%s/%s", dir, u->kind->folder);
 	if (!rc)
 		rc = trust_state_open(&u->state, dir, err);
+	if (!rc)
+		rc = follow_certificate(u, err);
 	if (!rc)
 		rc = http_identity_open(u->dir, u->conf.name, &u->identity, err);
 	if (!rc)

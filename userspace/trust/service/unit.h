@@ -19,6 +19,7 @@ struct unit;
 
 struct unit_kind {
 	const char *name;		/* program and journald identifier */
+	const char *certificate;	/* the member of an authority that has what it shows: "attest_cert" */
 	const char *folder;		/* below the folder of the state: its identity, and what else it keeps */
 	const char *usage;		/* what it does, one line */
 	uint16_t port;

@@ -44,6 +44,7 @@ static const struct verb {
 	{ "authority-add", TRUST_ROLE_ADMIN, 0, "authority", verb_authority_add },
 	{ "authority-list", TRUST_ROLE_AUDITOR, READS, "", verb_authority_list },
 	{ "authority-remove", TRUST_ROLE_ADMIN, 0, "name", verb_authority_remove },
+	{ "certificate-rotate", TRUST_ROLE_ADMIN, LOCAL, "service step force", verb_rotate },
 	{ "ca-add", TRUST_ROLE_ADMIN, 0, "name pem", verb_ca_add },
 	{ "ca-list", TRUST_ROLE_AUDITOR, READS, "", verb_ca_list },
 	{ "ca-show", TRUST_ROLE_AUDITOR, READS, "name", verb_ca_show },
@@ -415,6 +416,15 @@ static json_t *provider_names(const json_t *state)
 }
 
 /* What a trusted host, and an authority that joins, must know; nothing of it is secret. */
+int trust_admin_services_info(struct trust_admin *a, json_t **info, struct vmc_error *err)
+{
+	struct trust_call c = { .a = a, .err = err };
+	int rc = verb_services_info(&c);
+
+	*info = c.result;
+	return rc;
+}
+
 int verb_services_info(struct trust_call *c)
 {
 	char audience[TRUST_NAME_MAX + 16], *pem = NULL;

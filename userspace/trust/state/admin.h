@@ -78,6 +78,9 @@ void trust_admin_attested(struct trust_admin *a, const char *ek, const char *hos
 int trust_admin_health(struct trust_admin *a, json_t **health, struct vmc_error *err);
 json_t *trust_health_base(struct trust_state *s, const char *service);	/* NULL: no memory */
 
+/* What trusted hosts must know of the cluster: what 'services-info' gives, for GET /v1/services. Nothing of it is secret. */
+int trust_admin_services_info(struct trust_admin *a, json_t **info, struct vmc_error *err);
+
 /*
  * Asks each authority of the state: [{name, attest, kmx, state: "in step", "drifted" or "unreachable", serial?, version?,
  * error?}]. @over (may be NULL): true when no more are to be asked.

@@ -28,18 +28,15 @@ static int certificate_of(struct trust_admin *a, const char *service, char **pem
 {
 	struct http_identity id = { 0 };
 	char dir[PATH_MAX];
-	json_t *o;
 	int rc = dir_of(a, service, dir, err);
 
 	if (!rc)
 		rc = http_identity_open(dir, a->host, &id, err);
 	if (rc)
 		return rc;
-	o = cert_json(sk_X509_value(id.chain, 0));
+	rc = http_identity_pem(&id, pem, err);
 	http_identity_close(&id);
-	*pem = o ? strdup(json_string_value(json_object_get(o, "pem"))) : NULL;
-	json_decref(o);
-	return *pem ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for a certificate");
+	return rc;
 }
 
 static int token_key(struct trust_admin *a, char **pem, struct vmc_error *err)
@@ -97,12 +94,13 @@ int authority_self(struct trust_admin *a, const char *address, json_t **self, st
 bool authority_is_self(struct trust_admin *a, const json_t *authority)
 {
 	const char *theirs = json_string_value(json_object_get(authority, "attest_cert"));
+	const char *also = json_string_value(json_object_get(authority, "attest_also"));
 	char *mine;
 	bool same;
 
 	if (!theirs || certificate_of(a, ATTESTD_DIR, &mine, NULL))
 		return false;
-	same = !strcmp(mine, theirs);
+	same = !strcmp(mine, theirs) || (also && !strcmp(mine, also));
 	free(mine);
 	return same;
 }
@@ -164,6 +162,24 @@ int verb_authority_remove(struct trust_call *c)
 
 /* ---- drift ------------------------------------------------------------------------------ */
 
+/* One of its services; by another certificate that is believed, when it does not show the first. */
+static int ask(struct trust_admin *a, const json_t *authority, bool attest, const char *path, const json_t *body,
+	       json_t **answer, struct vmc_error *err)
+{
+	const char *where = json_string_value(json_object_get(authority, attest ? "attest" : "kmx"));
+	const char *also = json_string_value(json_object_get(authority, attest ? "attest_also" : "kmx_also"));
+	struct vmc_error e = VMC_ERROR_INIT;
+	int rc = a->o.remote(a->o.remote_data, where,
+			     json_string_value(json_object_get(authority, attest ? "attest_cert" : "kmx_cert")), path, body,
+			     answer, &e);
+
+	if (rc == VMC_ETRUST && also)
+		return a->o.remote(a->o.remote_data, where, also, path, body, answer, err);
+	if (rc && err)
+		*err = e;
+	return rc;
+}
+
 int authority_health(struct trust_admin *a, const json_t *authority, const char *service, json_t **health,
 		     struct vmc_error *err)
 {
@@ -172,9 +188,7 @@ int authority_health(struct trust_admin *a, const json_t *authority, const char 
 
 	if (attest && authority_is_self(a, authority))
 		return trust_admin_health(a, health, err);
-	rc = a->o.remote(a->o.remote_data, json_string_value(json_object_get(authority, service)),
-			 json_string_value(json_object_get(authority, attest ? "attest_cert" : "kmx_cert")),
-			 "/v1/health", NULL, health, err);
+	rc = ask(a, authority, attest, "/v1/health", NULL, health, err);
 	if (rc || json_is_object(*health))
 		return rc;
 	json_decref(*health);
@@ -274,9 +288,7 @@ static int win(struct trust_call *c, const json_t *state)
 static int push(struct trust_admin *a, const json_t *authority, const json_t *body, struct vmc_error *err)
 {
 	json_t *answer = NULL;
-	int rc = a->o.remote(a->o.remote_data, json_string_value(json_object_get(authority, "attest")),
-			     json_string_value(json_object_get(authority, "attest_cert")), "/v1/admin/state-put", body,
-			     &answer, err);
+	int rc = ask(a, authority, true, "/v1/admin/state-put", body, &answer, err);
 
 	json_decref(answer);
 	return rc;

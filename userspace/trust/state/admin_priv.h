@@ -105,6 +105,8 @@ VERB(verb_health);
 VERB(verb_upgrade_check);
 /* admin_backup.c */
 VERB(verb_backup);
+/* admin_rotate.c */
+VERB(verb_rotate);
 /* admin_restore.c */
 VERB(verb_restore);
 #undef VERB

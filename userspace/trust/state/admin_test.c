@@ -18,6 +18,7 @@
 #include "../../lib/fs.h"
 #include "../../lib/secmem.h"
 #include "../../lib/util.h"
+#include "../http/identity.h"
 #include "backup.h"
 
 static struct vmc_error err;
@@ -148,6 +149,17 @@ static int teardown(void **state)
 }
 
 /* ---- calls ------------------------------------------------------------------------------ */
+
+static int role_of_pem(const json_t *state, const char *pem, enum trust_role *role)
+{
+	STACK_OF(X509) *chain;
+	char fp[CERT_FINGERPRINT];
+
+	assert_ok(cert_chain_from_pem(pem, "certificate", &chain, &err), &err);
+	assert_int_equal(cert_fingerprint(sk_X509_value(chain, 0), fp), 0);
+	cert_chain_free(chain);
+	return trust_state_role(state, fp, role);
+}
 
 static const struct trust_files none = { -1, -1, -1 };
 
@@ -742,6 +754,113 @@ static void test_upgrade_order(void **state)
 	fail_call(&net[0], VMC_ENOENT, "upgrade-check", json_pack("{s:s, s:s}", "step", "authority", "name", "x"));
 }
 
+/* ---- certificates that become others ------------------------------------------------------------- */
+
+static int rotate(struct authority *h, const char *step, bool force, json_t **out)
+{
+	json_t *params = json_pack("{s:s, s:s, s:b}", "service", "attestation", "step", step, "force", (int)force);
+	int rc;
+
+	*out = NULL;
+	rc = trust_admin_local(h->a, TRUST_ROLE_ADMIN, "certificate-rotate", params, &none, out, &err);
+	json_decref(params);
+	return rc;
+}
+
+static void do_rotate(struct authority *h, const char *step, bool force)
+{
+	json_t *o;
+
+	assert_ok(rotate(h, step, force, &o), &err);
+	assert_true(json_is_true(json_object_get(o, "changed")));
+	json_decref(o);
+}
+
+/* A member of the first authority; "": it is not there. */
+static void member_of_first(const char *name, char out[4096])
+{
+	json_t *state = trust_state_json(net[0].s);
+	const char *v = json_string_value(json_object_get(element(state, "authorities", 0), name));
+
+	snprintf(out, 4096, "%s", v ? v : "");
+	json_decref(state);
+}
+
+static void test_rotate_certificate(void **state)
+{
+	char first[4096], next[4096], now[4096];
+	enum trust_role role;
+	json_t *o, *s;
+	char *file;
+
+	(void)state;
+	make_cluster();
+	member_of_first("attest_cert", first);
+	assert_code(rotate(&net[0], "switch", true, &o), VMC_ESTATE, &err);
+	assert_contains(err.hint, "rotate-certificate attestation announce");
+	do_rotate(&net[0], "announce", false);
+	do_rotate(&net[0], "announce", false);
+	member_of_first("attest_also", next);
+	assert_contains(next, "BEGIN CERTIFICATE");
+	assert_string_not_equal(next, first);
+	/* not before the others know, and not before hosts do */
+	assert_code(rotate(&net[0], "switch", false, &o), VMC_ESTATE, &err);
+	assert_contains(err.text, "'ta-2' may not have heard");
+	do_call(&net[0], "remediate", NULL);
+	assert_code(rotate(&net[0], "switch", false, &o), VMC_ESTATE, &err);
+	assert_contains(err.text, "hosts may not have heard");
+	do_rotate(&net[0], "switch", true);
+	member_of_first("attest_cert", now);
+	assert_string_equal(now, next);
+	member_of_first("attest_also", now);
+	assert_string_equal(now, first);
+	/* the service still shows the old one, and is known by it; and the old one is not taken away from under it */
+	assert_code(rotate(&net[0], "finish", true, &o), VMC_ESTATE, &err);
+	assert_contains(err.text, "does not show its new certificate yet");
+	assert_ok(http_identity_follow(test_path(net[0].dir, "attestd"), next, &err), &err);
+	file = content(&net[0], "attestd/host.pem");
+	assert_string_equal(file, next);
+	free(file);
+	s = trust_state_json(net[0].s);
+	assert_int_equal(role_of_pem(s, first, &role), 0);
+	assert_int_equal(role, TRUST_ROLE_AUDITOR);
+	do_rotate(&net[0], "finish", false);
+	json_decref(s);
+	s = trust_state_json(net[0].s);
+	assert_int_equal(role_of_pem(s, first, &role), 0);
+	assert_int_equal(role, TRUST_ROLE_NONE);
+	json_decref(s);
+	member_of_first("attest_also", now);
+	assert_string_equal(now, "");
+	/* one that is given up was never shown */
+	do_rotate(&net[0], "announce", false);
+	do_rotate(&net[0], "finish", false);
+	member_of_first("attest_cert", now);
+	assert_string_equal(now, next);
+	assert_int_not_equal(access(test_path(net[0].dir, "attestd/next"), F_OK), 0);
+}
+
+/* An authority that makes no changes says what is to be changed elsewhere. */
+static void test_rotate_elsewhere(void **state)
+{
+	json_t *o, *bad = json_pack("{s:s, s:s}", "service", "attestation", "step", "dance");
+
+	(void)state;
+	make_cluster();
+	assert_ok(rotate(&net[1], "announce", false, &o), &err);
+	assert_true(json_is_false(json_object_get(o, "changed")));
+	do_call(&net[0], "authority-add", json_pack("{s:O}", "authority", json_object_get(o, "authority")));
+	json_decref(o);
+	do_call(&net[0], "remediate", NULL);
+	assert_ok(rotate(&net[1], "switch", true, &o), &err);
+	do_call(&net[0], "authority-add", json_pack("{s:O}", "authority", json_object_get(o, "authority")));
+	json_decref(o);
+	do_call(&net[0], "remediate", NULL);
+	assert_code(trust_admin_local(net[0].a, TRUST_ROLE_ADMIN, "certificate-rotate", bad, &none, &o, &err), VMC_EINVAL,
+		    &err);
+	json_decref(bad);
+}
+
 /* ---- backup ---------------------------------------------------------------------------------------------- */
 
 static int memory_file(const void *data, size_t n)
@@ -1119,6 +1238,8 @@ int main(void)
 		TEST(test_import_key),
 		TEST(test_health_walk),
 		TEST(test_upgrade_order),
+		TEST(test_rotate_certificate),
+		TEST(test_rotate_elsewhere),
 		TEST(test_backup_and_restore),
 		TEST(test_restore_is_whole),
 		TEST(test_restore_then_win),

@@ -75,6 +75,8 @@ static bool has_fingerprint(const json_t *authority, const char *member, const c
 	return same;
 }
 
+static const char *const certificates[] = { "attest_cert", "attest_also", "kmx_cert", "kmx_also" };
+
 int trust_state_role(const json_t *snapshot, const char *cert_sha256, enum trust_role *role)
 {
 	const json_t *e, *all = json_object_get(snapshot, "authorities");
@@ -85,8 +87,9 @@ int trust_state_role(const json_t *snapshot, const char *cert_sha256, enum trust
 	if (p)
 		return trust_role_parse(json_string_value(json_object_get(p, "role")), role);
 	json_array_foreach(all, i, e)
-		if (has_fingerprint(e, "attest_cert", cert_sha256) || has_fingerprint(e, "kmx_cert", cert_sha256))
-			*role = TRUST_ROLE_AUDITOR;
+		for (size_t k = 0; k < ARRAY_SIZE(certificates); k++)
+			if (has_fingerprint(e, certificates[k], cert_sha256))
+				*role = TRUST_ROLE_AUDITOR;
 	return 0;
 }
 

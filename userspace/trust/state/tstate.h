@@ -4,14 +4,16 @@
  * is written for signing. Pure: no files, no clock, no network.
  *
  *	{v: 1, cluster, serial, changed,
- *	 authorities: [{name, attest: "host:port", attest_cert, kmx: "host:port", kmx_cert, token_key, version}],
+ *	 authorities: [{name, attest: "host:port", attest_cert, attest_also?, kmx: "host:port", kmx_cert, kmx_also?,
+ *	 token_key, version}],
  *	 tpm2: {require_ek_certificate, ca_certificates: [{name, pem}], eks: [{name, ek, pub}]},
  *	 policy: {pcrs: [0..15], secure_boot, token_lifetime, lease},
  *	 images: [{imported, and what trust/evidence/image.h has}],
  *	 key_providers: [{name, kind: "kmip", servers: ["host:port"], default, username?, tls_min?, ca_pem?, pins?}],
  *	 principals: [{name, fingerprint, role}]}
  *
- * changed is in seconds since 1970, imported in RFC 3339; certificates and keys are PEM; ek is the SHA-256 of
+ * attest_cert and kmx_cert is what a service shows; what is in attest_also or kmx_also is believed as well, while the one
+ * takes the place of the other. changed is in seconds since 1970, imported in RFC 3339; certificates and keys are PEM; ek is the SHA-256 of
  * the key in pub (its SubjectPublicKeyInfo), fingerprint that of a certificate.
  */
 #ifndef VMC_TRUST_TSTATE_H
