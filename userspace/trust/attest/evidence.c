@@ -224,7 +224,7 @@ static int check_image(struct attestation *a)
 		return 0;
 	}
 	if (rc == VMC_ETPMPOLICY || rc == VMC_ENOENT) {
-		vmc_hint(&a->r->err, "when the host was upgraded, export its base image there (vmcrypt trust host-image export) and import it (vmcrypt trust base-image import); when it was not, find out what changed");
+		vmc_hint(&a->r->err, "when the host was upgraded, export its base image there (vmcrypt trust host-image export), import it (vmcrypt trust base-image import), and when all hosts are upgraded, remove the old one (vmcrypt trust base-image remove); when it was not, find out what changed");
 		a->r->details = a->image;
 		a->image = NULL;
 		rc = a->r->err.code = VMC_ETPMPOLICY;
