@@ -295,6 +295,32 @@ static void refuse_all(struct kek_need **needs, size_t n)
 	}
 }
 
+static bool distrusts(struct providers *ps, const char *provider)
+{
+	struct provider *p;
+	bool yes;
+
+	if (providers_get(ps, provider, &p, NULL))
+		return false;
+	yes = p->ops->distrusts && p->ops->distrusts(p);
+	provider_put(p);
+	return yes;
+}
+
+/* What this host is refused now it does not have from before, either. */
+static void drop_distrusted(struct vmk *k, struct providers *ps, const struct kek_need *needs, size_t n)
+{
+	char provider[PROVIDER_NAME_MAX + 1], key[PROVIDER_KEY_ID_MAX + 1], last[PROVIDER_NAME_MAX + 1] = "";
+
+	for (size_t i = 0; i < n; i++) {
+		if (kek_id_split(needs[i].id, provider, key, NULL) || !strcmp(provider, last))
+			continue;
+		if (distrusts(ps, provider))
+			cache_drop(k, provider);
+		snprintf(last, sizeof(last), "%s", provider);
+	}
+}
+
 int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, size_t n,
 		 struct vmc_error *err)
 {
@@ -304,6 +330,7 @@ int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, si
 
 	if (!missing)
 		return vmc_fail(err, VMC_ENOMEM, "no memory for %zu keys", n);
+	drop_distrusted(k, ps, needs, n);
 	for (size_t i = 0; i < n; i++) {
 		struct kek_need *need = &needs[i];
 

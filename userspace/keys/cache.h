@@ -20,9 +20,10 @@ struct kek_need {
 
 /*
  * Make each KEK present in the kernel: looks there first (no server is asked
- * for a cached key), groups the rest by provider, fetches in batches, adds,
- * wipes. Returns 0 when all are there, else the first failing code, with each
- * need's own code and text filled in.
+ * for a cached key; but those of a provider that refuses this host go first,
+ * and it is asked again), groups the rest by provider, fetches in batches,
+ * adds, wipes. Returns 0 when all are there, else the first failing code, with
+ * each need's own code and text filled in.
  */
 int cache_ensure(struct vmk *k, struct providers *ps, struct kek_need *needs, size_t n, struct vmc_error *err);
 /* New KEK on a provider (NULL: default), into the cache; @id gets "provider/key-id". */

@@ -57,6 +57,8 @@ struct provider_ops {
 	 * A trusted one has {kind, reachable, error?, code?, hint?, servers, attestation: agent_status(), next: seconds until it
 	 * is to be tested again}. A native provider has {kind, reachable, error?, hint?, warnings:[]} and what providers_list() says of it. */
 	int (*test)(struct provider *p, json_t **report, struct vmc_error *err);
+	/* May be NULL. True: this host was refused when it last asked; what it got before is for running VMs only. */
+	bool (*distrusts)(struct provider *p);
 	void (*free)(struct provider *p);
 };
 

@@ -367,7 +367,8 @@ static int attest_now(struct agent *a, bool fresh, struct vmc_error *err)
 	pthread_mutex_lock(&a->lock);
 	before = a->state;
 	a->attempts++;
-	if (before != AGENT_ATTESTED || !a->token || vmc_now_ms() >= a->token->end_ms)
+	/* who was refused stays so until there is another answer */
+	if (before != AGENT_FAILED && (before != AGENT_ATTESTED || !a->token || vmc_now_ms() >= a->token->end_ms))
 		a->state = AGENT_ATTESTING;
 	pthread_mutex_unlock(&a->lock);
 	if (fresh && receipt_keep(a, AK_RECEIPT, NULL, &a->ak_receipt, &why.err)) {
@@ -447,6 +448,16 @@ bool agent_is_good(struct agent *a)
 	good = a->token && vmc_now_ms() < a->token->end_ms;
 	pthread_mutex_unlock(&a->lock);
 	return good;
+}
+
+bool agent_is_refused(struct agent *a)
+{
+	bool refused;
+
+	pthread_mutex_lock(&a->lock);
+	refused = a->state == AGENT_FAILED;
+	pthread_mutex_unlock(&a->lock);
+	return refused;
 }
 
 /* ---- status ----------------------------------------------------------------------------- */

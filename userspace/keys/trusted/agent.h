@@ -4,7 +4,7 @@
  * Trust Authority once, proves what was booted whenever a token is needed, and
  * keeps the token, whose keys come encrypted to a key of its own.
  *
- *	unknown -> enrolled -> attesting -> attested | failed
+ *	unknown -> enrolled -> attesting -> attested | failed, which it stays while it tries again
  *
  * "unknown" is it also after a token ended while nobody answered. State on disk:
  * STATE_DIR/trust/NAME/ak.receipt and boot.receipt. From any thread.
@@ -56,6 +56,9 @@ unsigned int agent_due(struct agent *a);
 
 /* Has it a token that is good now? */
 bool agent_is_good(struct agent *a);
+
+/* Was this host refused when it last asked? Nobody's answer at all is none. */
+bool agent_is_refused(struct agent *a);
 
 /*
  * {provider, state, cluster, attested_at?, attested_until?, authority?, image?: {id, name}, quick_boot, lease?, reason?, error?, hint?,

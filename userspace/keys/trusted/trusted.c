@@ -381,6 +381,11 @@ static int trusted_test(struct provider *p, json_t **report, struct vmc_error *e
 	return 0;
 }
 
+static bool trusted_distrusts(struct provider *p)
+{
+	return agent_is_refused(of(p)->agent);
+}
+
 int trusted_status(struct provider *p, json_t **status, struct vmc_error *err)
 {
 	if (p->ops != &trusted_ops) {
@@ -419,6 +424,7 @@ static const struct provider_ops trusted_ops = {
 	.list = trusted_list,
 	.destroy = trusted_destroy,
 	.test = trusted_test,
+	.distrusts = trusted_distrusts,
 	.free = trusted_free,
 };
 

@@ -396,6 +396,35 @@ static void test_lease(void **state)
 	free(k);
 }
 
+/* What is in the kernel is of no use to a host that is refused, also if nobody has taken it out yet. */
+static void test_cached_but_refused(void **state)
+{
+	struct vmk *k = calloc(1, sizeof(*k));
+	struct kek_need need = { .id = "ta/k-0" };
+
+	(void)state;
+	assert_ok(cache_create(k, ps, "ta", "web", need.id, NULL, &err), &err);
+	assert_ok(cache_ensure(k, ps, &need, 1, &err), &err);
+	assert_true(need.was_cached);
+	m.attest_down[0] = m.attest_down[1] = true;	/* nobody answers: that is no refusal */
+	trusted_attest(p, AGENT_NOW, &err);
+	assert_ok(cache_ensure(k, ps, &need, 1, &err), &err);
+	m.attest_down[0] = m.attest_down[1] = false;
+	m.reason = REASON_POLICY_MISMATCH;
+	trusted_attest(p, AGENT_NOW, &err);
+	k->in_use = need.id;				/* by a VM that runs */
+	assert_ok(cache_ensure(k, ps, &need, 1, &err), &err);
+	k->in_use = NULL;
+	assert_code(cache_ensure(k, ps, &need, 1, &err), VMC_EREFUSED, &err);
+	assert_true(need.trusted);
+	assert_contains(need.err.text, "PCR 4 differs");
+	assert_int_equal(k->n, 0);
+	m.reason = NULL;				/* imported: it is asked for anew */
+	assert_ok(cache_ensure(k, ps, &need, 1, &err), &err);
+	assert_false(need.was_cached);
+	free(k);
+}
+
 /* ---- adding one ---------------------------------------------------------------------------- */
 
 static void test_add_and_renew(void **state)
@@ -490,7 +519,7 @@ int main(void)
 		T(test_enrol_attest_key), T(test_receipts_outlive_restart), T(test_damaged_receipts),
 		T(test_states_list_destroy),
 		T(test_the_other_serves), T(test_nobody_answers), T(test_nonsense), T(test_not_trusted),
-		T(test_what_mends_itself), T(test_no_tpm), T(test_key_for_another), T(test_lease),
+		T(test_what_mends_itself), T(test_no_tpm), T(test_key_for_another), T(test_lease), T(test_cached_but_refused),
 		T(test_add_and_renew), T(test_remove_forgets), T(test_info), T(test_addresses),
 	};
 
