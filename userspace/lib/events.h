@@ -106,6 +106,7 @@
 #define VMC_MSG_TA_KMS_UNREACHABLE	"5f0f61c9b1d84e37a6c2d3f5e8a90b14"
 #define VMC_MSG_TA_CERT_EXPIRES		"c83e2a7d4b6f4915ae01f7d2c95b3860"
 #define VMC_MSG_TA_STATE_DRIFT		"91d7b3f0e2c64a58b7f93a1c6d0e8452"
+#define VMC_MSG_TA_STORE		"e40a6c9d57f84b1eb2d83f06a19c7d25"
 
 /* vmcryptd itself. */
 #define VMC_MSG_DAEMON_READY		"b55bf2e464264bb68da6d37b4a1dbdfa"

@@ -14,6 +14,7 @@
 #include "../state/admin.h"
 #include "../state/bus.h"
 #include "../state/remote.h"
+#include "../state/store.h"
 #include "service.h"
 
 #define ADMIN	"/v1/admin/"
@@ -23,6 +24,8 @@ struct attestd {
 	struct attest_service *service;
 	struct trust_admin *admin;
 	struct trust_bus *bus;
+	struct trust_store *store;	/* NULL: the state is in files alone */
+	struct care *sync;		/* looks at it */
 };
 
 typedef int (*message_fn)(struct attest_service *s, const struct attest_call *c, json_t **result,
@@ -250,12 +253,66 @@ static int open_admin(struct unit *u, struct attestd *d, struct vmc_error *err)
 	return rc;
 }
 
+/* ---- a shared store ------------------------------------------------------------- */
+
+static void below(const struct unit *u, const char *file, char out[512])
+{
+	out[0] = '\0';
+	if (*file)
+		snprintf(out, 512, "%s/%s", trust_state_dir(u->state), file);
+}
+
+static void on_sync(struct care *c, FILE *f, void *data)
+{
+	static const struct stats_alarm alarm = { "state-store", VMC_MSG_TA_STORE, "etcd" };
+	struct unit *u = data;
+	struct attestd *d = u->data;
+	struct vmc_error err = VMC_ERROR_INIT;
+	int rc = trust_admin_sync(d->admin, &err);
+
+	(void)c;
+	(void)f;
+	/* before it joins a cluster there is nobody whose signature it would know */
+	stats_alarm(u->stats, &alarm, rc && rc != VMC_ENOENT, err.text);
+}
+
+static int open_store(struct unit *u, struct attestd *d, struct vmc_error *err)
+{
+	char ca[512], cert[512], key[512];
+	const struct store_etcd_options o = { .endpoints = u->conf.etcd_endpoints, .prefix = u->conf.etcd_prefix, .ca = ca,
+					      .cert = cert, .key = key };
+	const struct care_setup s = { .path = "", .interval = u->conf.etcd_interval, .stats = u->stats, .look = on_sync,
+				      .data = u };
+	int rc;
+
+	if (!u->conf.etcd)
+		return 0;
+	below(u, u->conf.etcd_ca, ca);
+	below(u, u->conf.etcd_cert, cert);
+	below(u, u->conf.etcd_key, key);
+	rc = store_etcd_open(&d->store, &o, err);
+	if (rc)
+		return rc;
+	trust_state_share(u->state, d->store);
+	return care_start(&d->sync, &s, err);
+}
+
+static void close_store(struct unit *u, struct attestd *d)
+{
+	if (!d->store)
+		return;
+	trust_state_share(u->state, NULL);
+	d->store->ops->close(d->store);
+}
+
 static void close_unit(struct unit *u)
 {
 	struct attestd *d = u->data;
 
+	care_stop(d->sync);
 	trust_bus_stop(d->bus);
 	trust_admin_close(d->admin);
+	close_store(u, d);
 	attest_close(d->service);
 	pthread_rwlock_destroy(&d->lock);
 	free(d);
@@ -277,7 +334,9 @@ static int open_unit(struct unit *u, struct vmc_error *err)
 	pthread_rwlock_init(&d->lock, &a);
 	pthread_rwlockattr_destroy(&a);
 	rc = attest_open(&d->service, u->dir, u->conf.name, err);
-	return rc ? rc : open_admin(u, d, err);
+	if (!rc)
+		rc = open_admin(u, d, err);
+	return rc ? rc : open_store(u, d, err);
 }
 
 /* A restore brings the token key that the other authorities know, and the one that was made here is worth nothing. */

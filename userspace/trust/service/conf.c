@@ -11,6 +11,7 @@
 #include "../../lib/inifile.h"
 #include "../../lib/util.h"
 #include "../../net/tcp.h"
+#include "../state/state.h"
 
 #define LISTEN	"0.0.0.0"
 
@@ -71,6 +72,47 @@ static int set_interval(const struct inifile_entry *e, struct trust_conf *c, str
 	return rc;
 }
 
+/* A name below the folder of the state. */
+static int set_below(const struct inifile_entry *e, char out[128], struct vmc_error *err)
+{
+	if (*e->value == '/' || *e->value == '.' || strstr(e->value, "/."))
+		return vmc_fail(err, VMC_EINVAL, "%s is '%s', it must be the name of a file below '%s', such as etcd/%s.pem", e->name,
+				e->value, trust_dir(), e->name);
+	return inifile_text(e, out, 128, err);
+}
+
+static int set_backend(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	c->etcd = !strcmp(e->value, "etcd");
+	if (c->etcd || !strcmp(e->value, "file"))
+		return 0;
+	return vmc_fail(err, VMC_EINVAL, "backend is '%.40s', it must be file or etcd", e->value);
+}
+
+static int set_state(const struct inifile_entry *e, struct trust_conf *c, struct vmc_error *err)
+{
+	unsigned long long v = c->etcd_interval;
+	int rc;
+
+	if (!strcmp(e->name, "backend"))
+		return set_backend(e, c, err);
+	if (!strcmp(e->name, "endpoints"))
+		return inifile_text(e, c->etcd_endpoints, sizeof(c->etcd_endpoints), err);
+	if (!strcmp(e->name, "prefix"))
+		return inifile_text(e, c->etcd_prefix, sizeof(c->etcd_prefix), err);
+	if (!strcmp(e->name, "ca"))
+		return set_below(e, c->etcd_ca, err);
+	if (!strcmp(e->name, "cert"))
+		return set_below(e, c->etcd_cert, err);
+	if (!strcmp(e->name, "key"))
+		return set_below(e, c->etcd_key, err);
+	if (strcmp(e->name, "interval"))
+		return inifile_unknown(e, err);
+	rc = inifile_uint(e, 1, 300, &v, err);
+	c->etcd_interval = (unsigned int)v;
+	return rc;
+}
+
 static int handle(const struct inifile_entry *e, void *data, struct vmc_error *err)
 {
 	struct trust_conf *c = data;
@@ -87,6 +129,8 @@ static int handle(const struct inifile_entry *e, void *data, struct vmc_error *e
 		return set_level(e, c, err);
 	if (!strcmp(key, "service.secure_heap"))
 		return set_heap(e, c, err);
+	if (!strcmp(e->section, "state"))
+		return set_state(e, c, err);
 	if (!strcmp(key, "metrics.folder"))
 		return set_folder(e, c, err);
 	if (!strcmp(key, "metrics.interval"))
@@ -114,10 +158,15 @@ int trust_conf_load(struct trust_conf *c, const char *path, struct vmc_error *er
 	if (rc)
 		return rc;
 	*c = (struct trust_conf){ .attest_listen = LISTEN, .kmx_listen = LISTEN, .log_level = LOG_INFO,
-				  .secure_heap = 4096, .metrics_interval = 60 };
+				  .secure_heap = 4096, .metrics_interval = 60, .etcd_prefix = "/vmcrypt-trust",
+				  .etcd_interval = 5 };
 	if (gethostname(c->name, sizeof(c->name) - 1) || !vmc_name_ok(c->name, sizeof(c->name) - 1))
 		snprintf(c->name, sizeof(c->name), "authority");
 	rc = inifile_parse(from, handle, c, err);
+	if (!rc && c->etcd && !*c->etcd_endpoints) {
+		rc = vmc_fail(err, VMC_EINVAL, "'%s': [state] backend is etcd, and no endpoints are named", from);
+		vmc_hint(err, "endpoints = https://HOST:2379, and others of its cluster, with commas between them");
+	}
 	return rc == VMC_ENOENT && !path ? 0 : rc;
 }
 

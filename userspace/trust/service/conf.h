@@ -20,6 +20,11 @@ struct trust_conf {
 	/* [service] */
 	int log_level;			/* syslog level, default 6 (info) */
 	unsigned int secure_heap;	/* KiB, power of two from 64 to 262144, default 4096 */
+	/* [state] */
+	bool etcd;			/* backend: "etcd"; "file" (default): what is pushed is all there is */
+	char etcd_endpoints[192], etcd_prefix[64];	/* prefix: default "/vmcrypt-trust" */
+	char etcd_ca[128], etcd_cert[128], etcd_key[128];	/* below the folder of the state, so that backups have them */
+	unsigned int etcd_interval;	/* seconds between two looks at it, 1 to 300, default 5 */
 	/* [metrics] */
 	char metrics_folder[200];	/* SERVICE.prom is written in it; "" (default): nowhere */
 	unsigned int metrics_interval;	/* seconds, 10 to 3600, default 60 */

@@ -10,6 +10,7 @@
 #include "../../lib/fs.h"
 #include "../../lib/log.h"
 #include "../../lib/prom.h"
+#include "../../lib/util.h"
 #include "../../testing/testing.h"
 #include "care.h"
 #include "conf.h"
@@ -136,6 +137,10 @@ static void writes_a_file(void **state)
 static void reads_its_part_of_the_configuration(void **state)
 {
 	char *dir = test_mkdir();
+	static const char *const bad[] = {
+		"[state]\nbackend = etcd\n", "[state]\nbackend = zookeeper\n", "[state]\nca = /etc/ca.pem\n",
+		"[state]\nkey = x/../../key\n", "[state]\ninterval = 0\n", "[state]\nfoo = 1\n",
+	};
 	const char *path = test_path(dir, "trust.conf");
 	struct trust_conf c;
 
@@ -149,6 +154,16 @@ static void reads_its_part_of_the_configuration(void **state)
 	assert_code(trust_conf_load(&c, path, &err), VMC_EINVAL, &err);
 	test_write_text(path, "[metrics]\ninterval = 9\n");
 	assert_code(trust_conf_check(path, &err), VMC_EINVAL, &err);
+	test_write_text(path, "[state]\nbackend = etcd\nendpoints = https://a:2379,https://b:2379\nca = etcd/ca.pem\ninterval = 1\n");
+	assert_ok(trust_conf_load(&c, path, &err), &err);
+	assert_true(c.etcd);
+	assert_string_equal(c.etcd_endpoints, "https://a:2379,https://b:2379");
+	assert_string_equal(c.etcd_prefix, "/vmcrypt-trust");
+	assert_string_equal(c.etcd_ca, "etcd/ca.pem");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		test_write_text(path, bad[i]);
+		assert_code(trust_conf_load(&c, path, &err), VMC_EINVAL, &err);
+	}
 	test_write_text(path, "");
 	assert_ok(trust_conf_load(&c, path, &err), &err);
 	assert_string_equal(c.metrics_folder, "");

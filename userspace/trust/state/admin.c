@@ -391,6 +391,22 @@ int verb_state_put(struct trust_call *c)
 	return rc ? rc : call_give(c, trust_health_base(c->a->state, "attestation"));
 }
 
+int trust_admin_sync(struct trust_admin *a, struct vmc_error *err)
+{
+	json_t *before;
+	bool changed;
+	int rc;
+
+	pthread_mutex_lock(&a->change);
+	before = trust_state_json(a->state);
+	rc = trust_state_sync(a->state, &changed, err);
+	if (!rc && changed)
+		rc = providers_follow(a, before, err);
+	json_decref(before);
+	pthread_mutex_unlock(&a->change);
+	return rc;
+}
+
 int verb_state_get(struct trust_call *c)
 {
 	char *jws;

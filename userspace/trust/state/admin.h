@@ -81,6 +81,9 @@ json_t *trust_health_base(struct trust_state *s, const char *service);	/* NULL: 
 /* What trusted hosts must know of the cluster: what 'services-info' gives, for GET /v1/services. Nothing of it is secret. */
 int trust_admin_services_info(struct trust_admin *a, json_t **info, struct vmc_error *err);
 
+/* trust_state_sync(), and what follows of a new state. */
+int trust_admin_sync(struct trust_admin *a, struct vmc_error *err);
+
 /*
  * Asks each authority of the state: [{name, attest, kmx, state: "in step", "drifted" or "unreachable", serial?, version?,
  * error?}]. @over (may be NULL): true when no more are to be asked.

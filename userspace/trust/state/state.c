@@ -13,8 +13,10 @@
 #include "../../keys/cert.h"
 #include "../../lib/fs.h"
 #include "../../lib/i18n.h"
+#include "../../lib/log.h"
 #include "../../lib/util.h"
 #include "sign.h"
+#include "store.h"
 #include "tstate.h"
 
 #define STATE_FILE	"state.jws"
@@ -36,6 +38,8 @@ struct trust_state {
 	EVP_PKEY *public;		/* NULL: in no cluster yet */
 	json_t *json;			/* NULL: no state yet */
 	char *jws;
+	struct trust_store *store;	/* NULL: each authority has only its file */
+	uint64_t seen;			/* mark of what of it was taken last; under the lock */
 };
 
 /* ---- roles ------------------------------------------------------------------------- */
@@ -263,6 +267,7 @@ int trust_state_reopen(struct trust_state *s, struct vmc_error *err)
 	pthread_mutex_lock(&s->lock);
 	EVP_PKEY_free(s->public);
 	s->public = NULL;
+	s->seen = 0;
 	adopt(s, NULL, NULL, &none);
 	rc = reload(s, err);
 	pthread_mutex_unlock(&s->lock);
@@ -399,6 +404,110 @@ static int load_key(const struct trust_state *s, EVP_PKEY **key, struct vmc_erro
 	return VMC_ENOTSUP;
 }
 
+/* ---- a shared store --------------------------------------------------------------------- */
+
+void trust_state_share(struct trust_state *s, struct trust_store *store)
+{
+	pthread_mutex_lock(&s->lock);
+	s->store = store;
+	s->seen = 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Under the lock: @state is the next one, if what is shared comes before it. */
+static int share(struct trust_state *s, const json_t *state, const char *jws, struct vmc_error *err)
+{
+	json_t *there = NULL;
+	uint64_t mark = 0;
+	char *old = NULL;
+	int rc = s->store->ops->load(s->store, &old, &mark, err);
+
+	if (rc == VMC_ENOENT)
+		return s->store->ops->put(s->store, jws, 0, err);
+	if (!rc)
+		rc = unseal(s, old, &there, err);
+	free(old);
+	if (rc)
+		return vmc_prefix(err, "the shared desired state: ");
+	if (serial_of(there) < serial_of(state)) {
+		rc = s->store->ops->put(s->store, jws, mark, err);
+	} else {
+		rc = vmc_fail(err, VMC_EREPLAY, "the shared desired state has the serial %lld already",
+			      (long long)serial_of(there));
+		vmc_hint(err, "another authority has changed it; try again when this one has it, see 'vmcrypt trust status'");
+	}
+	json_decref(there);
+	return rc;
+}
+
+/* This authority's own in place of what has @mark. */
+static int put_back(struct trust_state *s, uint64_t mark, struct vmc_error *err)
+{
+	char *jws;
+	int rc = trust_state_get(s, &jws, err);
+
+	if (rc == VMC_ENOENT)
+		return 0;		/* it has none either */
+	if (rc)
+		return rc;
+	rc = s->store->ops->put(s->store, jws, mark, err);
+	free(jws);
+	return rc;
+}
+
+/* What was loaded, under the lock. *@behind: it is to be put back. */
+static int consider(struct trust_state *s, const char *jws, uint64_t mark, bool *changed, bool *behind,
+		    struct vmc_error *err)
+{
+	json_t *state;
+	char *copy;
+	int rc = s->public ? unseal(s, jws, &state, err) : no_cluster(err);
+
+	if (rc)
+		return rc;
+	rc = check_newer(s, state, err);
+	*behind = rc < 0 && serial_of(state) < serial_of(s->json);
+	copy = rc ? NULL : strdup(jws);
+	if (copy) {
+		rc = put(s, state, copy, err);
+		*changed = !rc;
+	} else {
+		json_decref(state);
+		if (!rc)
+			rc = vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
+	}
+	if (rc >= 0)
+		s->seen = mark;
+	return rc == 1 ? 0 : rc;
+}
+
+int trust_state_sync(struct trust_state *s, bool *changed, struct vmc_error *err)
+{
+	bool behind = false, seen;
+	uint64_t mark = 0;
+	char *jws = NULL;
+	int rc = s->store->ops->load(s->store, NULL, &mark, err);
+
+	*changed = false;
+	if (rc == VMC_ENOENT)
+		return put_back(s, 0, err);
+	pthread_mutex_lock(&s->lock);
+	seen = !rc && mark == s->seen;
+	pthread_mutex_unlock(&s->lock);
+	if (!rc && !seen)
+		rc = s->store->ops->load(s->store, &jws, &mark, err);
+	if (rc || seen)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	rc = consider(s, jws, mark, changed, &behind, err);
+	pthread_mutex_unlock(&s->lock);
+	free(jws);
+	if (!behind)
+		return rc;
+	log_warn("the shared desired state was set back, which is not followed: it is replaced by that of this authority");
+	return put_back(s, mark, err);
+}
+
 /* Check, sign, keep. @state is taken over. */
 static int commit(struct trust_state *s, EVP_PKEY *key, json_t *state, struct vmc_error *err)
 {
@@ -414,6 +523,11 @@ static int commit(struct trust_state *s, EVP_PKEY *key, json_t *state, struct vm
 	}
 	rc = sign_make(key, TRUST_STATE_TYPE, text, n, &jws, err);
 	free(text);
+	if (!rc && s->store) {
+		rc = share(s, state, jws, err);
+		if (rc)
+			free(jws);
+	}
 	if (!rc)
 		return put(s, state, jws, err);
 	json_decref(state);

@@ -86,6 +86,18 @@ int trust_state_edit(struct trust_state *s, trust_edit_fn edit, void *data, stru
 int trust_state_init(struct trust_state *s, const char *cluster, struct vmc_error *err);
 /* This authority takes the states that the key with the public half @pem signs. VMC_EEXIST: it is in another cluster. */
 int trust_state_join(struct trust_state *s, const char *pem, struct vmc_error *err);
+/*
+ * The authorities share their state in @store (store.h), too; the caller's, must outlive @s or be replaced by NULL. Each
+ * change goes there first, and is none when that fails.
+ */
+struct trust_store;
+void trust_state_share(struct trust_state *s, struct trust_store *store);
+/*
+ * Take what is there, if it is newer (*@changed), as trust_state_put() does. When this authority has a newer one, or the
+ * store has none, it is put there: a store that was set back does not set authorities back.
+ */
+int trust_state_sync(struct trust_state *s, bool *changed, struct vmc_error *err);
+
 /* The files were replaced as a whole, as a restore does: take them, whatever there was. */
 int trust_state_reopen(struct trust_state *s, struct vmc_error *err);
 /* The cluster's public key, PEM; free() it. VMC_ENOENT. */
