@@ -63,6 +63,14 @@ status "it reboots" 0 "$lab" reboot h
 status "the host's disk is kept" 0 "$lab" exec h -- grep -q kept /var/lib/vmcrypt/x
 status "nothing else is" 1 "$lab" exec h -- test -e /var/lib/x
 status "the TPM's state is kept" 0 "$lab" exec h -- tpm2_readpublic -Q -c 0x81000123
+for when in before after; do
+	[ "$when" = before ] || status "it starts another kernel by kexec" 0 "$lab" kexec h
+	status "what the TPM counts and measured, $when" 0 "$lab" exec h -- sh -c \
+		"(tpm2_readclock | grep _count; tpm2_pcrread sha256:0,1,2,3,4,5,6,7) >/srv/vms/$when &&
+		 cp /proc/sys/kernel/random/boot_id /srv/vms/$when.id"
+done
+status "the TPM saw no start" 0 "$lab" exec h -- cmp /srv/vms/before /srv/vms/after
+status "though the kernel has begun anew" 1 "$lab" exec h -- cmp /srv/vms/before.id /srv/vms/after.id
 status "written but not synced before a power cut" 0 "$lab" exec h -- sh -c \
 	'echo synced >/srv/vms/a && sync && echo unsynced >/srv/vms/b'
 status "power cut and reboot" 0 "$lab" reboot h --hard

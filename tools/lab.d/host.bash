@@ -11,6 +11,7 @@
 #	  events	what it told us, one line each
 #	  jobs/ID/	cmd, out, status of one command
 #	  dmesg		its kernel log
+#	  dmesg.before	that of the kernels that went by kexec
 #	serial.log qemu.log qemu.pid swtpm.pid bell.in
 # A running QEMU holds the lock on the folder's file "lock".
 
@@ -74,7 +75,8 @@ options_save()
 {
 	declare -p OPT_KERNEL OPT_HOST OPT_TPM OPT_MEM OPT_CPUS OPT_TIMEOUT \
 		OPT_NET OPT_ADDR OPT_UPLINK OPT_APPEND OPT_SYSTEMD OPT_DBUS \
-		OPT_DISK OPT_QEMU OPT_HOSTS OPT_MODPROBE OPT_ALLOW |
+		OPT_DISK OPT_QEMU OPT_HOSTS OPT_MODPROBE OPT_ALLOW \
+		KVER KIMAGE INITRAMFS ACCEL |
 		sed 's/^declare --/declare -g/' >"$STATE/options"
 }
 
@@ -114,7 +116,7 @@ state_prepare()
 			die "cannot make a file system in $STATE"
 		mv "$STATE/disk.new" "$STATE/disk.img"
 	fi
-	rm -rf "$STATE/lab/jobs" "$STATE/lab/dmesg" "$STATE/lab/kmemleak"
+	rm -rf "$STATE/lab/jobs" "$STATE"/lab/dmesg* "$STATE/lab/kmemleak"
 	mkdir -p "$STATE/lab/jobs"
 	: >"$STATE/lab/events"
 	: >"$STATE/lab/dmesg"
@@ -333,7 +335,7 @@ host_launch()
 # QEMU keeps the terminal.
 host_start()
 {
-	local began ticks status
+	local began status
 
 	began=$(seconds)
 	SOCKETS=$(socket_dir)
@@ -357,21 +359,39 @@ host_start()
 		host_launch
 		status=$?
 	fi
-	if [ "$status" != 0 ]; then
+	# QEMU keeps the lock, we need not
+	exec {LOCK_FD}>&-
+	host_came_up "$status" "$began"
+}
+
+# host_came_up STATUS BEGAN: what there is to say when event_await has ended with STATUS.
+host_came_up()
+{
+	if [ "$1" != 0 ]; then
 		host_kill
 		tail -n 30 "$STATE/serial.log" "$STATE/qemu.log" >&2
 		warn "host $OPT_HOST did not come up (logs in $STATE)"
 		return 125
 	fi
-	# QEMU keeps the lock, we need not
-	exec {LOCK_FD}>&-
-	ticks=$(($(seconds) - began))
 	if grep -q '^failed' "$STATE/lab/events"; then
 		grep '^failed' "$STATE/lab/events" | sed "s/^failed/$ME: host $OPT_HOST:/" >&2
 		dmesg_tail
 		return 125
 	fi
-	say "host $OPT_HOST is up after $ticks s ($KVER, $ACCEL)"
+	say "host $OPT_HOST is up after $(($(seconds) - $2)) s ($KVER, $ACCEL)"
+}
+
+# host_kexec: into the kernel that was loaded in it.
+host_kexec()
+{
+	local began
+
+	began=$(seconds)
+	# another "up" is to come
+	: >"$STATE/lab/events"
+	bell kexec
+	event_await up "$OPT_TIMEOUT"
+	host_came_up "$?" "$began"
 }
 
 dmesg_tail()
@@ -511,7 +531,7 @@ host_complaints()
 	local allow=$LAB_D/dmesg.allow
 
 	"$LAB_D/dmesg-check" "$allow" ${OPT_ALLOW:+"$OPT_ALLOW"} -- \
-		"$STATE/lab/dmesg" "$STATE/serial.log" >"$STATE/complaints" && return 0
+		"$STATE"/lab/dmesg* "$STATE/serial.log" >"$STATE/complaints" && return 0
 	warn "the kernel of host $OPT_HOST complained (whole log: $STATE/lab/dmesg):"
 	head -n 60 "$STATE/complaints" >&2
 	[ ! -s "$STATE/lab/kmemleak" ] || head -n 60 "$STATE/lab/kmemleak" >&2
