@@ -43,6 +43,19 @@ static int stage_file(const struct restore *r, const struct backup_record *file,
 	return rc ? rc : fs_replace(path, file->data, file->len, strcmp(file->path, PUBLIC_NAME) ? 0600 : 0644, err);
 }
 
+/* The folder of the configuration: on a fresh machine only the unit makes it. */
+static int make_config_dir(const char *config, struct vmc_error *err)
+{
+	char dir[SUBDIR], *slash;
+
+	snprintf(dir, sizeof(dir), "%s", config);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return 0;
+	*slash = '\0';
+	return fs_mkdirs(dir, 0755, err);
+}
+
 /* Beside the one that it is to replace, and read as a service would read it. */
 static int stage_config(struct restore *r, const struct backup_record *file, struct vmc_error *err)
 {
@@ -54,7 +67,9 @@ static int stage_config(struct restore *r, const struct backup_record *file, str
 		return 0;
 	if (snprintf(path, sizeof(path), "%s.restore", o->config) >= (int)sizeof(path))
 		return vmc_fail(err, VMC_EINVAL, "the path '%.100s...' is too long", o->config);
-	rc = fs_replace(path, file->data, file->len, 0644, err);
+	rc = make_config_dir(o->config, err);
+	if (!rc)
+		rc = fs_replace(path, file->data, file->len, 0644, err);
 	if (rc)
 		return rc;
 	memcpy(r->config, path, sizeof(path));
