@@ -99,13 +99,16 @@ static int check_heard(struct rotation *r)
 static int change_places(struct rotation *r)
 {
 	char *now = strdup(text_of(r->self, r->s->cert));
-	int rc = now ? load_next(r) : call_no_memory(r->c);
+	int rc;
 
-	if (!rc && !strcmp(now, r->next)) {
+	if (!now)
+		return call_no_memory(r->c);
+	rc = load_next(r);
+	if (rc || !strcmp(now, r->next)) {
 		free(now);
-		return 0;
+		return rc;
 	}
-	if (!rc && strcmp(text_of(r->self, r->s->also), r->next) != 0) {
+	if (strcmp(text_of(r->self, r->s->also), r->next) != 0) {
 		rc = vmc_fail(r->c->err, VMC_ESTATE, "no new certificate of the service was announced");
 		vmc_hint(r->c->err, "vmcrypt trust service rotate-certificate %s announce", r->s->name);
 	}

@@ -94,7 +94,9 @@ static char *decode(const json_t *v)
 		return NULL;
 	pad = (s[n - 1] == '=') + (s[n - 2] == '=');
 	out = malloc(n / 4 * 3 + 1);
-	len = out ? EVP_DecodeBlock((uint8_t *)out, (const uint8_t *)s, (int)n) : -1;
+	if (!out)
+		return NULL;
+	len = EVP_DecodeBlock((uint8_t *)out, (const uint8_t *)s, (int)n);
 	if (len >= (int)pad) {
 		out[(size_t)len - pad] = '\0';
 		if (strlen(out) == (size_t)len - pad && *out)

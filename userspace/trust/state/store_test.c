@@ -229,8 +229,8 @@ static void knows_its_servers(void **state)
 
 static void refuses_bad_endpoints(void **state)
 {
-	static const char *const bad[] = { "", "etcd:2379", "https://a,", "ftp://a", "https://a,https://a,https://a,https://a,"
-					   "https://a,https://a,https://a,https://a,https://a" };
+	static const char *const bad[] = { "", "etcd:2379", "https://a,", "ftp://a",
+		"http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a" };
 	struct store_etcd_options o = { .prefix = "/x" };
 	struct trust_store *s;
 
