@@ -123,6 +123,54 @@ static void each_has_its_own_binding(void **state)
 	assert_clean();
 }
 
+static unsigned int entries(const char *path)
+{
+	DIR *d = opendir(path);
+	unsigned int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Threads of links that have gone need a moment to do so, too. */
+static void assert_no_more(const char *path, unsigned int than)
+{
+	uint64_t deadline = vmc_now_ms() + 10000;
+
+	while (entries(path) > than) {
+		assert_true(vmc_now_ms() < deadline);
+		poll(NULL, 0, 5);
+	}
+}
+
+static void two_hundred_leave_nothing(void **state)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	unsigned int files = 0, threads = 0;
+	json_t *o;
+
+	(void)state;
+	for (unsigned int i = 0; i < 200; i++) {
+		assert_ok(run(0, false, &o, &e), &e);
+		json_decref(o);
+		wait_idle();
+		two->machines.here_runs = true;
+		two->machines.there_runs = false;
+		two->m[HERE].events[0] = two->m[HERE].texts[0] = '\0';
+		two->m[THERE].events[0] = two->m[THERE].texts[0] = '\0';
+		if (i)
+			continue;
+		files = entries("/proc/self/fd");
+		threads = entries("/proc/self/task");
+	}
+	assert_no_more("/proc/self/fd", files);
+	assert_no_more("/proc/self/task", threads);
+	assert_clean();
+}
+
 static void encrypted_vm_with_keys(const char *from, unsigned int sealed)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
@@ -531,6 +579,7 @@ int main(void)
 		TEST(dry_run_changes_nothing),
 		TEST(encrypted_over_many_connections),
 		TEST(each_has_its_own_binding),
+		TEST(two_hundred_leave_nothing),
 		TEST(keys_by_the_provider),
 		TEST(keys_from_kernel_to_kernel),
 		TEST(in_clear_when_one_cannot),

@@ -72,12 +72,11 @@ static unsigned int take_relays(const struct vmk *k, struct relay *mine[RELAYS])
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < n_relays; i++) {
+	for (unsigned int i = n_relays; i--;) {
 		if (relays[i].k != k)
 			continue;
 		mine[n++] = relays[i].r;
-		relays[i].r = NULL;
-		relays[i].k = NULL;
+		relays[i] = relays[--n_relays];
 	}
 	return n;
 }
