@@ -81,6 +81,14 @@ static enum vmcrypt_end reason_of(int error)
 	}
 }
 
+/* Why a socket failed: this host had no memory for it, or @otherwise. */
+static enum vmcrypt_end reason_of_socket(int error, enum vmcrypt_end otherwise)
+{
+	if (error == -ENOMEM || error == -ENOBUFS)
+		return VMCRYPT_END_ERROR;
+	return otherwise;
+}
+
 static bool is_ending(struct vmcrypt_channel *ch)
 {
 	bool ending;
@@ -386,8 +394,8 @@ static int plain_reader(void *data)
 		ret = vmcrypt_channel_finish(ch);
 	/* A pipeline that is stopped: whoever did that has the reason. */
 	if (ret && !is_ending(ch) && !READ_ONCE(ch->tx.pipe.stopped))
-		vmcrypt_channel_end(ch, ret == -ENOMEM ? VMCRYPT_END_ERROR :
-				    VMCRYPT_END_PLAIN_CLOSED, ret);
+		vmcrypt_channel_end(ch, reason_of_socket(ret,
+				    VMCRYPT_END_PLAIN_CLOSED), ret);
 	return 0;
 }
 
@@ -412,6 +420,20 @@ static int write_wire(struct vmcrypt_channel *ch)
 	return ret ?: end;
 }
 
+static void wire_failed(struct vmcrypt_channel *ch, int error)
+{
+	enum vmcrypt_end reason = reason_of_socket(error,
+						   VMCRYPT_END_TRUNCATED);
+
+	/* What came from the other host may tell more than that. */
+	if (reason == VMCRYPT_END_TRUNCATED)
+		doom(ch, reason, error);
+	vmcrypt_pipeline_stop(&ch->tx.pipe);
+	interrupt(ch, VMCRYPT_PLAIN_READER);
+	if (reason != VMCRYPT_END_TRUNCATED)
+		vmcrypt_channel_end(ch, reason, error);
+}
+
 static int wire_writer(void *data)
 {
 	struct vmcrypt_channel *ch = data;
@@ -421,15 +443,10 @@ static int wire_writer(void *data)
 	do {
 		ret = write_wire(ch);
 	} while (!ret);
-	if (ret == 1) {
+	if (ret == 1)
 		kernel_sock_shutdown(ch->wire, SHUT_WR);
-	} else {
-		/* What came from the other host may tell more than that. */
-		doom(ch, ret == -ENOMEM ? VMCRYPT_END_ERROR :
-		     VMCRYPT_END_TRUNCATED, ret);
-		vmcrypt_pipeline_stop(&ch->tx.pipe);
-		interrupt(ch, VMCRYPT_PLAIN_READER);
-	}
+	else
+		wire_failed(ch, ret);
 	direction_done(&ch->tx);
 	return 0;
 }
@@ -445,6 +462,12 @@ static int rx_open(struct vmcrypt_job *job)
 	if (ret)
 		doom(rx->channel, reason_of(ret), ret);
 	return ret;
+}
+
+/* However the wire failed, it ended too early; but for want of memory. */
+static int receive_error(int error)
+{
+	return error == -ENOMEM || error == -ENOBUFS ? error : -ENODATA;
 }
 
 /* The rest of a record whose header came: as read_wire(). */
@@ -467,7 +490,7 @@ static int read_body(struct vmcrypt_channel *ch, const u8 *header,
 	ret = receive(ch->wire, &msg);
 	if (ret) {
 		vmcrypt_job_free(job);
-		return ret == -ENOMEM ? ret : -ENODATA;
+		return receive_error(ret);
 	}
 	job->record = *record;
 	job->seq = seq;
@@ -493,7 +516,7 @@ static int read_wire(struct vmcrypt_channel *ch)
 	iov_iter_kvec(&msg.msg_iter, ITER_DEST, &vec, 1, sizeof(header));
 	ret = receive(ch->wire, &msg);
 	if (ret)
-		return ret == -ENOMEM ? ret : -ENODATA;
+		return receive_error(ret);
 	ret = vmcrypt_record_get(header, &record);
 	if (!ret)
 		ret = vmcrypt_record_next(&rx->state, &record);
@@ -586,8 +609,8 @@ static int write_plain(struct vmcrypt_channel *ch)
 					    VMCRYPT_JOB_TEXT,
 					    job->record.len) : -EPIPE;
 		if (ret) {
-			vmcrypt_channel_end(ch, VMCRYPT_END_PLAIN_CLOSED,
-					    ret);
+			vmcrypt_channel_end(ch, reason_of_socket(ret,
+					    VMCRYPT_END_PLAIN_CLOSED), ret);
 			return ret;
 		}
 		atomic64_add(job->record.len, &ch->rx.bytes);

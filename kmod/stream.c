@@ -77,6 +77,9 @@ static ssize_t stream_write(struct kiocb *iocb, struct iov_iter *from)
 		done += ret;
 	}
 	mutex_unlock(&ch->write_lock);
+	/* Whoever closes it now must not make a whole stream of a part. */
+	if (ret == -ENOMEM)
+		vmcrypt_channel_end(ch, VMCRYPT_END_ERROR, ret);
 	if (ret == -EPIPE && !done)
 		send_sig(SIGPIPE, current, 0);
 	return done ?: ret;
