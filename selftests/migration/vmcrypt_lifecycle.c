@@ -4,6 +4,10 @@
  * signals, frozen processes, a suspended host, little memory; and what 200
  * migrations leave behind. TAP on stdout.
  *
+ * usage: vmcrypt_lifecycle [FAILSLAB]
+ * With FAILSLAB, a folder of the kernel's fault injection: only what is done
+ * while allocations fail.
+ *
  * Starts and ends with no migration and no channel in the kernel.
  */
 
@@ -29,6 +33,8 @@
 #define MIB		(1 << 20)
 #define LOOPS		200
 #define WARM_UP		20
+#define FAULTY		60
+#define PATIENCE	9	/* times NLT_DEADLINE */
 #define QUIET_MS	300
 #define CGROUP		"/sys/fs/cgroup/vmcrypt-lifecycle"
 #define SUSPEND_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
@@ -192,7 +198,7 @@ static void signals(struct world *w)
 	world_close(w);
 }
 
-/* Processes in a cgroup */
+/* Processes that are held, by a signal or in a cgroup */
 
 static bool cgroup_make(const char *controllers)
 {
@@ -204,10 +210,21 @@ static bool cgroup_make(const char *controllers)
 	return !mkdir(CGROUP, 0755) || errno == EEXIST;
 }
 
-static bool frozen(bool want)
+static bool stopped(pid_t pid, bool want)
+{
+	int status;
+
+	if (kill(pid, want ? SIGSTOP : SIGCONT))
+		return false;
+	return waitpid(pid, &status, want ? WUNTRACED : WCONTINUED) == pid &&
+	       (want ? WIFSTOPPED(status) : WIFCONTINUED(status));
+}
+
+static bool frozen(pid_t pid, bool want)
 {
 	int i;
 
+	(void)pid;
 	write_param(CGROUP "/cgroup.freeze", want ? "1" : "0");
 	for (i = 0; i < NLT_DEADLINE / 10; i++) {
 		if (sum(CGROUP "/cgroup.events", "frozen ") == want)
@@ -217,14 +234,15 @@ static bool frozen(bool want)
 	return false;
 }
 
-/* A process of the cgroup writes @len bytes to @fd; @go when it is in it. */
+/* A process, of the cgroup where there is one, writes @len bytes to @fd. */
 static pid_t writer(int fd, size_t len, uint8_t seed)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
-	write_param(CGROUP "/cgroup.procs", "0");
+	if (!access(CGROUP, F_OK))
+		write_param(CGROUP "/cgroup.procs", "0");
 	_exit(!put(fd, len, seed));
 }
 
@@ -250,7 +268,8 @@ static size_t leftovers(int fd, size_t len, uint8_t seed)
 }
 
 /* What it writes is more than the channel takes in: it is caught writing. */
-static void frozen_writer(struct world *w, bool direct)
+static void held_writer(struct world *w, bool direct,
+			bool (*hold)(pid_t pid, bool want), const char *how)
 {
 	const size_t len = 48 * MIB;
 	struct pollfd pfd;
@@ -262,13 +281,13 @@ static void frozen_writer(struct world *w, bool direct)
 	world_open(w, RELAY_FAIR, direct);
 	pid = writer(w->user[SRC], len, 3);
 	pfd = (struct pollfd){ .fd = w->user[DST], .events = POLLIN };
-	ok = poll(&pfd, 1, NLT_DEADLINE) == 1 && frozen(true);
-	tap_ok(ok, "%s: a process is frozen in the midst of it",
-	       direct ? "direct" : "pump");
+	ok = poll(&pfd, 1, NLT_DEADLINE) == 1 && hold(pid, true);
+	tap_ok(ok, "%s: a process is %s in the midst of it",
+	       direct ? "direct" : "pump", how);
 	before = leftovers(w->user[DST], len, 3);
-	ok = ok && before < len && frozen(false);
+	ok = ok && before < len && hold(pid, false);
 	came = get_from(w->user[DST], before, len, 3, &err);
-	tap_ok(ok && came == len, "and goes on when it is thawed; nothing is lost (%zu bytes, then %zu, %s)",
+	tap_ok(ok && came == len, "and goes on when it may; nothing is lost (%zu bytes, then %zu, %s)",
 	       before, came, strerror(err));
 	world_close(w);
 	tap_ok(ended_well(pid), "it ends");
@@ -295,8 +314,8 @@ static void cgroups(struct world *w)
 		tap_skip("no cgroup2 here", "frozen processes, little memory");
 		return;
 	}
-	frozen_writer(w, false);
-	frozen_writer(w, true);
+	held_writer(w, false, frozen, "frozen");
+	held_writer(w, true, frozen, "frozen");
 	little_memory(w);
 	rmdir(CGROUP);
 }
@@ -327,22 +346,153 @@ static void suspended(struct world *w)
 	world_close(w);
 }
 
-int main(void)
+/*
+ * A process that writes a stream of its own accord, and what comes of it. What
+ * hangs does so for ever: a busy machine gets all the time it wants.
+ */
+static size_t pour_apart(struct world *w, size_t len, uint8_t seed, int *err)
+{
+	const struct timeval never = { 0 };
+	size_t n = 0;
+	pid_t pid;
+	int i;
+
+	setsockopt(w->user[SRC], SOL_SOCKET, SO_SNDTIMEO, &never,
+		   sizeof(never));
+	pid = fork();
+	if (!pid)
+		_exit(!put(w->user[SRC], len, seed));
+	close(w->user[SRC]);
+	w->user[SRC] = -1;
+	for (i = 0, *err = ETIMEDOUT; *err == ETIMEDOUT && i < PATIENCE; i++)
+		n = get_from(w->user[DST], n, len, seed, err);
+	if (*err == ETIMEDOUT)
+		kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return n;
+}
+
+/* How the channel of one end ended, the only one of its migration; -1, not. */
+static int take_reason(const struct world *w, int end)
+{
+	struct nlt_answer e;
+
+	nlt_drain(&events);
+	if (migration_op(VMCRYPT_CMD_MIGRATION_DEL, w->migration[end], false))
+		return -1;
+	while (nlt_event(&events, &e, NLT_DEADLINE))
+		if (e.cmd == VMCRYPT_CMD_MIGRATION_END_NTF)
+			return nla_get_u32(e.attrs[VMCRYPT_A_MIGRATION_REASON]);
+	return -1;
+}
+
+static bool tells_why(const struct world *w, int end, bool whole)
+{
+	int reason = take_reason(w, end);
+
+	switch (reason) {
+	case VMCRYPT_END_COMPLETED:
+		return whole;
+	case VMCRYPT_END_ERROR:
+	case VMCRYPT_END_PEER_CLOSED:
+	case VMCRYPT_END_TRUNCATED:
+		return true;
+	default:
+		tap_note("%s ended with reason %d",
+			 end == SRC ? "source" : "destination", reason);
+		return false;
+	}
+}
+
+/* For who wants to know why it hangs. */
+static void note_threads(void)
+{
+	static const char cmd[] = "grep -l '^vmcrypt/' /proc/[0-9]*/comm | while read -r f; do"
+		" sed 's/^/# /' $f ${f%comm}stack; done; ss -t -n -m -o -i | sed 's/^/# /'";
+
+	fflush(stdout);
+	if (system(cmd))
+		tap_note("no stacks");
+}
+
+struct faults {
+	unsigned int whole, right, told, closed;
+};
+
+/* One stream while allocations fail. */
+static void faulty_stream(unsigned int i, const char *probability,
+			  struct faults *f)
+{
+	const size_t len = 2 * MIB;
+	struct world w;
+	bool whole;
+	size_t n;
+	int err;
+
+	world_agree(&w, vm1, VMCRYPT_POLICY_OPPORTUNISTIC);
+	world_open(&w, RELAY_FAIR, i % 3 == 0);
+	write_param(probability, i % 2 ? "1" : "10");
+	n = pour_apart(&w, len, i, &err);
+	write_param(probability, "0");
+	whole = n == len;
+	f->whole += whole;
+	/* get() stops at the first byte that is wrong, without an error. */
+	f->right += whole || (err && err != ETIMEDOUT);
+	if (!whole)
+		tap_note("%u: %zu bytes, then %s", i, n, strerror(err));
+	if (err == ETIMEDOUT)
+		note_threads();
+	world_close(&w);
+	f->closed += all_closed();
+	f->told += tells_why(&w, SRC, whole) && tells_why(&w, DST, whole);
+	world_end(&w);
+}
+
+/* An end that tells why, and until then nothing but what was sent. */
+static void faulty(const char *failslab)
+{
+	struct faults f = { 0 };
+	char probability[128];
+	unsigned int i;
+
+	snprintf(probability, sizeof(probability), "%s/probability", failslab);
+	for (i = 0; i < FAULTY; i++)
+		faulty_stream(i, probability, &f);
+	tap_ok(f.right == FAULTY, "%u streams, %u of them whole, the others right up to where they fail",
+	       FAULTY, f.whole);
+	tap_ok(f.whole < FAULTY, "some did fail");
+	tap_ok(f.closed == FAULTY, "all channels ended (%u)", f.closed);
+	tap_ok(f.told == FAULTY, "and told why (%u)", f.told);
+	tap_ok(!threads(), "no thread is left");
+	tap_ok(migrate(FAULTY), "another one works when there is memory again");
+}
+
+static void befall(void)
 {
 	struct world w;
 
-	signal(SIGPIPE, SIG_IGN);
-	nlt_open(&nl);
-	nlt_open(&events);
-	if (nl_socket_add_membership(events.sk, events.group))
-		tap_bail("no group of events");
 	world_agree(&w, vm1, VMCRYPT_POLICY_OPPORTUNISTIC);
 	signals(&w);
+	held_writer(&w, false, stopped, "stopped");
+	held_writer(&w, true, stopped, "stopped");
 	cgroups(&w);
 	suspended(&w);
 	world_end(&w);
 	tap_ok(all_closed(), "all channels are closed");
 	two_hundred();
+}
+
+int main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN);
+	nlt_open(&nl);
+	nlt_open(&events);
+	if (nl_socket_add_membership(events.sk, events.group))
+		tap_bail("no group of events");
+	if (argc > 1)
+		faulty(argv[1]);
+	else
+		befall();
 	tap_ok(!info(VMCRYPT_A_INFO_MIGRATIONS) &&
 	       !info(VMCRYPT_A_INFO_CHANNELS), "nothing is left");
 	nlt_close(&events);

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# failslab.sh - random requests while the module's allocations fail, one in
-# twenty. Only in a kernel with CONFIG_FAILSLAB; nothing may leak or crash.
+# failslab.sh [PROGRAM ARGUMENT...] - random requests, or PROGRAM with one more
+# argument, debugfs' folder, while the module's allocations fail. Only in a
+# kernel with CONFIG_FAILSLAB; nothing may leak or crash.
 
 fail=/sys/kernel/debug/failslab
 
@@ -25,7 +26,8 @@ echo 0 >"$fail/verbose"
 echo 1 >"$fail/interval"
 echo -1 >"$fail/times"
 set +e
-"$LAB_BUILD/selftests/vmcrypt_netlink" --fuzz "${1:-3000}" "" "$fail"
+[ $# -gt 0 ] || set -- "$LAB_BUILD/selftests/vmcrypt_netlink" --fuzz 3000 ""
+"$@" "$fail"
 status=$?
 echo 0 >"$fail/probability"
 exit $status
