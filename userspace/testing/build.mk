@@ -7,5 +7,5 @@ $(TEST_LOCALE): testing/build.mk
 	@rm -rf $@ $@.new; mkdir -p $(@D)
 	$(call say,LOC)localedef -i de_DE -f UTF-8 --no-archive $(abspath $@.new) && mv $@.new $@
 
-tests check: $(TEST_LOCALE)
+tests check selftests: $(TEST_LOCALE)
 check-cli: $(TEST_LOCALE)
