@@ -89,6 +89,14 @@ static enum vmcrypt_end reason_of_socket(int error, enum vmcrypt_end otherwise)
 	return otherwise;
 }
 
+static void plain_failed(struct vmcrypt_channel *ch, int error)
+{
+	enum vmcrypt_end reason;
+
+	reason = reason_of_socket(error, VMCRYPT_END_PLAIN_CLOSED);
+	vmcrypt_channel_end(ch, reason, error);
+}
+
 static bool is_ending(struct vmcrypt_channel *ch)
 {
 	bool ending;
@@ -394,8 +402,7 @@ static int plain_reader(void *data)
 		ret = vmcrypt_channel_finish(ch);
 	/* A pipeline that is stopped: whoever did that has the reason. */
 	if (ret && !is_ending(ch) && !READ_ONCE(ch->tx.pipe.stopped))
-		vmcrypt_channel_end(ch, reason_of_socket(ret,
-				    VMCRYPT_END_PLAIN_CLOSED), ret);
+		plain_failed(ch, ret);
 	return 0;
 }
 
@@ -609,8 +616,7 @@ static int write_plain(struct vmcrypt_channel *ch)
 					    VMCRYPT_JOB_TEXT,
 					    job->record.len) : -EPIPE;
 		if (ret) {
-			vmcrypt_channel_end(ch, reason_of_socket(ret,
-					    VMCRYPT_END_PLAIN_CLOSED), ret);
+			plain_failed(ch, ret);
 			return ret;
 		}
 		atomic64_add(job->record.len, &ch->rx.bytes);
