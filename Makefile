@@ -40,6 +40,10 @@ examples:
 install: userspace install-packaging
 	$(MAKE) -C userspace install
 
+#: make stage             the same, into build/root/, from where lab hosts take it
+stage: userspace
+	@$(MAKE) -s --no-print-directory install DESTDIR='$(CURDIR)/build/root' PREFIX=/usr/local >/dev/null
+
 #: make install-module    the module, for this machine's kernel
 install-module:
 	tools/lab install-module
@@ -54,7 +58,7 @@ deps:
 #: make demo              see it at work: everything from here on is done for you
 demo:
 	@tools/deps install build lab
-	@$(MAKE) --no-print-directory userspace
+	@$(MAKE) --no-print-directory userspace stage
 	@tools/demo $(if $(KERNEL),--kernel $(KERNEL))
 
 #: make check             all tests, on 6.12 and 6.1; KERNEL=7.3 for another kernel
@@ -98,5 +102,5 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all help module userspace translations examples install install-module deps demo check check-every \
+.PHONY: all help module userspace translations examples install stage install-module deps demo check check-every \
 	check-unit check-kunit check-lab check-debug check-fuzz gates bench clean

@@ -184,7 +184,7 @@ hypervisor()
 	if [ -e "$IMAGES/guest" ]; then
 		return
 	fi
-	check "the tree installs, below /usr/local" make -s -C "$LAB_TREE" install activate-packaging
+	check "the tree installs" lab_install
 	cp "$LAB_BUILD/selftests/libvirt-guest" "$IMAGES/guest"
 
 	# confined as Debian confines it
