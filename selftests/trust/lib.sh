@@ -185,3 +185,10 @@ host_joined()
 	provider_added "$1"
 	check "$1 is attested" "attested by 'ta[12]' until" 0 on "$1" vmcrypt trust host attest ta
 }
+
+# vm_made HOST VM: under the host's default provider
+vm_made()
+{
+	# shellcheck disable=SC2016 # it is the host that is asked
+	on "$1" sh -c 'mkdir -p "$1/$2" && exec vmcrypt vm create "$2" --dir "$1/$2"' - /srv/vms/guests "$2"
+}
