@@ -137,10 +137,10 @@ both "trust principal list" '*alice *auditor *00ff' trust principal list
 run trust principal remove alice
 asked "trust principal remove sends" principal-remove '{"name":"alice"}'
 both "trust policy show" '*300*' trust policy show
-run trust policy set --pcrs 0,4,7 --secure-boot yes --token-lifetime 600 --lease 0 --require-ek-certificate no
+run trust policy set --pcrs 0,4,7 --secure-boot yes --token-lifetime 600 --lease 0 --require-ek-certificate no --hosts-destroy-keys yes
 expect "trust policy set" 0 '*600*' ''
 asked "trust policy set sends" policy-set \
-	'{"pcrs":[0,4,7],"lease":0,"token_lifetime":600,"secure_boot":true,"require_ek_certificate":false}'
+	'{"pcrs":[0,4,7],"lease":0,"token_lifetime":600,"secure_boot":true,"require_ek_certificate":false,"hosts_destroy_keys":true}'
 run trust policy set --pcrs 0,24
 expect "trust policy set, no such PCR" 1 '' "*'0,24'*0 to 15*"
 run trust policy set --lease soon

@@ -143,6 +143,8 @@ enum opt_type {
 	  "hosts drop keys so long after their attestation lapsed, 604800 at most; 0: they keep them until a reboot") \
 	X(REQUIRE_EK, "require-ek-certificate", TYPE_CHOICE, "yes|no", \
 	  "believe TPMs only by their maker's certificate, or also those of 'ek add'") \
+	X(HOSTS_DESTROY, "hosts-destroy-keys", TYPE_CHOICE, "yes|no", \
+	  "let attested hosts destroy keys on the key server, or not (default)") \
 	X(IMAGE, "image", TYPE_TEXT, "IMAGE", "the base image that the hosts will boot") \
 	X(TO_VERSION, "to-version", TYPE_TEXT, "VERSION", "the version that comes (default: that of this program)") \
 	X(FOLLOW, "follow", TYPE_FLAG, "", "go on printing events as they come, until Ctrl-C") \

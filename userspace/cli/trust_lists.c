@@ -283,5 +283,6 @@ int verb_trust_policy_set(struct cli *c)
 		json_object_set_new(params, "token_lifetime", json_integer(c->args.number[OPT_TOKEN_LIFETIME]));
 	set_yes(c, OPT_SECURE_BOOT, params, "secure_boot");
 	set_yes(c, OPT_REQUIRE_EK, params, "require_ek_certificate");
+	set_yes(c, OPT_HOSTS_DESTROY, params, "hosts_destroy_keys");
 	return trust_object(c, "policy-set", params);
 }

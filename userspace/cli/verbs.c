@@ -204,7 +204,8 @@ const struct verb verbs[] = {
 	{ "trust principal list", 0, 0, N_("list who has which role"), NULL, verb_trust_principal_list },
 	{ "trust principal remove PRINCIPAL", 0, 0, N_("take the role away"), NULL, verb_trust_principal_remove },
 	{ "trust policy show", 0, 0, N_("show what attestation asks of hosts"), NULL, verb_trust_policy_show },
-	{ "trust policy set", O(PCRS) | O(SECURE_BOOT) | O(TOKEN_LIFETIME) | O(LEASE) | O(REQUIRE_EK), 0,
+	{ "trust policy set", O(PCRS) | O(SECURE_BOOT) | O(TOKEN_LIFETIME) | O(LEASE) | O(REQUIRE_EK) |
+	  O(HOSTS_DESTROY), 0,
 	  N_("change what attestation asks of hosts"), NULL, verb_trust_policy_set },
 	{ "trust backup", O(OUT) | O(PASSWORD_FILE) | O(PASSWORD_FD), O(OUT),
 	  N_("back all of this authority up into one file under a password"),

@@ -20,6 +20,7 @@
 #define REASON_AK_UNKNOWN		"ak_unknown"		/* the receipt: enrol anew */
 #define REASON_SECURE_BOOT_OFF		"secure_boot_off"
 #define REASON_NOT_AUTHORIZED		"not_authorized"	/* token missing, expired or foreign; or the role */
+#define REASON_NOT_ALLOWED		"not_allowed"		/* to any host: the policy says so */
 #define REASON_BAD_REQUEST		"bad_request"
 #define REASON_NOT_FOUND		"not_found"
 #define REASON_KEY_PROVIDER		"key_provider"		/* the key server said no, or nothing */

@@ -153,7 +153,10 @@ static void creates_gets_destroys(void **state)
 	assert_ok(ask(w, "list", json_object(), &b), &w->r.err);
 	assert_true(json_array_size(json_object_get(b, "ids")) >= 1);
 	json_decref(b);
+	assert_code(ask(w, "destroy", json_pack("{s:s}", "id", id), &b), VMC_EPERM, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_NOT_ALLOWED);
 	assert_string_equal(w->note.destroyed, "");
+	assert_int_equal(json_object_set_new(w->state, "policy", json_pack("{s:b}", "hosts_destroy_keys", 1)), 0);
 	assert_ok(ask(w, "destroy", json_pack("{s:s}", "id", id), &b), &w->r.err);
 	assert_string_equal(w->note.destroyed, id);
 	json_decref(b);

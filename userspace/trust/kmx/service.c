@@ -450,6 +450,16 @@ static int do_list(struct request *q, json_t **result)
 	return rc;
 }
 
+/* What a key encrypted is lost on every host, so one attested host alone is not to have it done. */
+static bool may_destroy(struct request *q)
+{
+	if (json_is_true(json_object_get(json_object_get(q->c->state, "policy"), "hosts_destroy_keys")))
+		return true;
+	vmc_fail(&q->r->err, VMC_EPERM, "hosts of this Trust Authority may not destroy keys");
+	vmc_hint(&q->r->err, "destroy it on the key server, or, on an authority: vmcrypt trust policy set --hosts-destroy-keys yes");
+	return false;
+}
+
 static int do_destroy(struct request *q, json_t **result)
 {
 	const json_t *id = json_object_get(q->c->body, "id");
@@ -457,6 +467,8 @@ static int do_destroy(struct request *q, json_t **result)
 
 	if (!id_ok(id))
 		return bad_request(q, "id");
+	if (!may_destroy(q))
+		return refuse(q->r, REASON_NOT_ALLOWED);
 	rc = q->provider->ops->destroy(q->provider, json_string_value(id), &q->r->err);
 	if (rc)
 		return refuse(q->r, REASON_KEY_PROVIDER);

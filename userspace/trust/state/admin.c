@@ -64,7 +64,7 @@ static const struct verb {
 	{ "principal-list", TRUST_ROLE_AUDITOR, READS, "", verb_principal_list },
 	{ "principal-remove", TRUST_ROLE_ADMIN, 0, "name", verb_principal_remove },
 	{ "policy-show", TRUST_ROLE_AUDITOR, READS, "", verb_policy_show },
-	{ "policy-set", TRUST_ROLE_ADMIN, 0, "pcrs secure_boot token_lifetime lease require_ek_certificate",
+	{ "policy-set", TRUST_ROLE_ADMIN, 0, "pcrs secure_boot token_lifetime lease require_ek_certificate hosts_destroy_keys",
 	  verb_policy_set },
 	{ "backup", TRUST_ROLE_ADMIN, LOCAL, "", verb_backup },
 	{ "restore", TRUST_ROLE_ADMIN, LOCAL, "force", verb_restore },

@@ -294,7 +294,7 @@ int verb_policy_set(struct trust_call *c)
 
 	if (!json_object_size(c->params)) {
 		vmc_fail(c->err, VMC_EINVAL, "nothing of the policy is to be changed");
-		vmc_hint(c->err, "give at least one of --pcrs, --secure-boot, --token-lifetime, --lease, --require-ek-certificate");
+		vmc_hint(c->err, "give at least one of --pcrs, --secure-boot, --token-lifetime, --lease, --require-ek-certificate, --hosts-destroy-keys");
 		return VMC_EINVAL;
 	}
 	rc = call_edit(c, edit_policy);

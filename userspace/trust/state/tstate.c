@@ -424,6 +424,7 @@ static const struct member policy[] = {
 	{ .name = "secure_boot", .check = check_bool },
 	{ .name = "token_lifetime", .check = check_int, .min = TSTATE_LIFETIME_MIN, .max = TSTATE_LIFETIME_MAX },
 	{ .name = "lease", .check = check_int, .min = 0, .max = TSTATE_LEASE_MAX },
+	{ .name = "hosts_destroy_keys", .check = check_bool, .optional = true },	/* none: they may not */
 	{ .name = NULL },
 };
 
@@ -576,12 +577,12 @@ int tstate_canonical(const json_t *state, char **text, size_t *len, struct vmc_e
 
 json_t *tstate_new(const char *cluster, json_int_t now)
 {
-	return json_pack("{s:i, s:s, s:i, s:I, s:[], s:{s:b, s:[], s:[]}, s:{s:[i,i,i,i,i,i,i,i], s:b, s:i, s:i},"
+	return json_pack("{s:i, s:s, s:i, s:I, s:[], s:{s:b, s:[], s:[]}, s:{s:[i,i,i,i,i,i,i,i], s:b, s:i, s:i, s:b},"
 			 " s:[], s:[], s:[]}",
 			 "v", TSTATE_VERSION, "cluster", cluster, "serial", 1, "changed", now, "authorities",
 			 "tpm2", "require_ek_certificate", 1, "ca_certificates", "eks",
 			 "policy", "pcrs", 0, 1, 2, 3, 4, 5, 6, 7, "secure_boot", 1, "token_lifetime",
-			 TSTATE_LIFETIME_MAX, "lease", 0,
+			 TSTATE_LIFETIME_MAX, "lease", 0, "hosts_destroy_keys", 0,
 			 "images", "key_providers", "principals");
 }
 

@@ -7,7 +7,7 @@
  *	 authorities: [{name, attest: "host:port", attest_cert, attest_also?, kmx: "host:port", kmx_cert, kmx_also?,
  *	 token_key, version}],
  *	 tpm2: {require_ek_certificate, ca_certificates: [{name, pem}], eks: [{name, ek, pub}]},
- *	 policy: {pcrs: [0..15], secure_boot, token_lifetime, lease},
+ *	 policy: {pcrs: [0..15], secure_boot, token_lifetime, lease, hosts_destroy_keys?},
  *	 images: [{imported, and what trust/evidence/image.h has}],
  *	 key_providers: [{name, kind: "kmip", servers: ["host:port"], default, username?, tls_min?, ca_pem?, pins?}],
  *	 principals: [{name, fingerprint, role}]}
