@@ -60,7 +60,7 @@ tpm_made()
 machine_up()
 {
 	local name=$1 what=trusted
-	local options=(--kernel "$LAB_KERNEL_SERIES" --dbus --net wire --addr "${ADDRESS[$1]}/24" --hosts "$names")
+	local options=(--kernel "$LAB_KERNEL_SERIES" --dbus --timeout 900 --net wire --addr "${ADDRESS[$1]}/24" --hosts "$names")
 
 	case $name in
 	ta*)
