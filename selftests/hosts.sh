@@ -28,25 +28,45 @@ on()
 	local host=$1
 
 	shift
-	"$lab" exec "$host" --timeout 180 -- "$@"
+	"$lab" exec "$host" --timeout 600 -- "$@"
 }
 
-# check WHAT PATTERN STATUS COMMAND...: it ends with STATUS (a glob), and says PATTERN ('': whatever)
-check()
+# says PATTERN STATUS COMMAND...: it ends with STATUS (a glob), and says PATTERN ('': whatever)
+says()
 {
-	local what=$1 pattern=$2 want=$3 got
+	local pattern=$1 want=$2
 
-	shift 3
+	shift 2
 	"$@" >"$out" 2>&1
-	got=$?
+	SAID=$?
 	# shellcheck disable=SC2053
-	if [[ $got == $want ]] && { [ -z "$pattern" ] || grep -q -e "$pattern" "$out"; }; then
-		ok "$what"
+	[[ $SAID == $want ]] && { [ -z "$pattern" ] || grep -q -e "$pattern" "$out"; }
+}
+
+# verdict STATUS WHAT PATTERN WANTED
+verdict()
+{
+	if [ "$1" = 0 ]; then
+		ok "$2"
 	else
-		not_ok "$what"
-		diag "status $got, wanted $want and '$pattern'"
+		not_ok "$2"
+		diag "status $SAID, wanted $4 and '$3'"
 		diag "$(tail -n 20 "$out")"
 	fi
+}
+
+# check WHAT PATTERN STATUS COMMAND...: at once
+check()
+{
+	says "${@:2}"
+	verdict $? "${@:1:3}"
+}
+
+# becomes WHAT PATTERN STATUS COMMAND...: soon, for COMMAND has deadlines of its own, which a busy machine misses
+becomes()
+{
+	wait_for 20 says "${@:2}"
+	verdict $? "${@:1:3}"
 }
 
 # said WHAT PATTERN: the command before this one said that, too
