@@ -7,7 +7,6 @@
 # shellcheck source=/dev/null
 . "$LAB_LIB"
 set -e
-here=$(dirname "$(readlink -f "$0")")
 kms=/srv/vms/kms
 vms=/srv/vms/guests
 
@@ -32,18 +31,19 @@ authority)	# both services; what they keep outlives a reboot
 	mkdir -p /srv/vms/vmcrypt-trust /var/lib/vmcrypt-trust
 	mountpoint -q /var/lib/vmcrypt-trust || mount --bind /srv/vms/vmcrypt-trust /var/lib/vmcrypt-trust
 	lab_dbus
-	start vmcrypt-attestd
-	start vmcrypt-kmxd
-	lab_await 120 listens 5700
-	lab_await 120 listens 5701
+	"$0" start
 	;;
-start)		# SERVICE: one of them
-	start "$2"
-	lab_await 120 listens "$([ "$2" = vmcrypt-kmxd ] && echo 5701 || echo 5700)"
+start)		# [SERVICE]: both, or one of them
+	for service in ${2-vmcrypt-attestd vmcrypt-kmxd}; do
+		start "$service"
+		lab_await 120 listens "$([ "$service" = vmcrypt-kmxd ] && echo 5701 || echo 5700)"
+	done
 	;;
-stop)		# SERVICE
-	kill "$(pidof "$2")"
-	lab_await 60 gone "$2"
+stop)		# [SERVICE]
+	for service in ${2-vmcrypt-kmxd vmcrypt-attestd}; do
+		kill "$(pidof "$service")"
+		lab_await 60 gone "$service"
+	done
 	;;
 kms)		# the key server; prints the CA of its certificate
 	"$LAB_TREE/tools/lab" pykmip start "$kms" --listen 0.0.0.0 --san "DNS:kms,IP:$LAB_ADDR" >&2
@@ -52,8 +52,9 @@ kms)		# the key server; prints the CA of its certificate
 kms-stop)
 	"$LAB_TREE/tools/lab" pykmip stop "$kms" >&2
 	;;
-sign)		# NAME: /lab/NAME.csr by the key server's CA
-	"$LAB_TREE/tools/lab" pykmip sign "$kms" "/lab/$2.csr" "/lab/$2.pem" >&2
+client)		# a certificate for who is dc1 to the key server
+	"$LAB_TREE/tools/lab" pykmip cert "$kms" dc1 >&2
+	cp "$kms/dc1.pem" "$kms/dc1.key" /lab
 	;;
 trusted)	# vmcryptd, which looks at its providers often
 	mkdir -p /etc/vmcrypt "$vms"
@@ -64,8 +65,19 @@ trusted)	# vmcryptd, which looks at its providers often
 	;;
 io)		# VM: the disk of a VM that is on takes data, and gives it back
 	disk=$(vmcrypt --json vm show "$2" | jq -er '.disks[0].device')
-	"$here/../states/writer.py" write "$disk" 100 /run/progress
-	"$here/../states/writer.py" check "$disk" 100
+	"$LAB_TREE/selftests/states/writer.py" write "$disk" 100 /run/progress
+	"$LAB_TREE/selftests/states/writer.py" check "$disk" 100
+	;;
+read)		# VM: what was written before is there
+	"$LAB_TREE/selftests/states/writer.py" check "$(vmcrypt --json vm show "$2" | jq -er '.disks[0].device')" 100
+	;;
+ask)		# AUTHORITY BODY PATH [CURL-OPTION...]: over HTTPS, as whoever that names
+	curl -s -k --tlsv1.3 --max-time 60 "${@:5}" -d "$3" "https://$2:5700$4"
+	;;
+stray)		# the challenge of ta1 is answered to ta2
+	receipt=$(cat /var/lib/vmcrypt/trust/ta/ak.receipt)
+	context=$("$0" ask ta1 "{\"ak_receipt\":\"$receipt\"}" /v1/attest/challenge | jq -er .context)
+	"$0" ask ta2 "{\"ak_receipt\":\"$receipt\",\"context\":\"$context\"}" /v1/attest
 	;;
 plain)		# a VM without encryption starts, and ends by itself with 33
 	{
