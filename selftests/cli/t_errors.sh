@@ -25,6 +25,7 @@ ProviderUnreachable 8
 TimedOut 8
 WrongState 9
 ProviderRefused 10
+NotAttested 10
 ProtocolError 10
 NoSpace 10
 InputOutput 10

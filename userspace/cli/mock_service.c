@@ -495,7 +495,7 @@ static int provider(struct service *s, sd_bus_message *m, const char *member)
 	if (!strcmp(member, "Attestation"))
 		return reply(m, "%s", s->empty ? not_attested : attested);
 	if (!strcmp(member, "Attest") && s->empty)
-		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.ProviderRefused", "PCR 4 differs");
+		return sd_bus_reply_method_errorf(m, "org.vmcrypt1.Error.NotAttested", "PCR 4 differs");
 	if (!strcmp(member, "Attest"))
 		return reply(m, "%s", attested);
 

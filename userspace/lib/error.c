@@ -45,6 +45,7 @@ static const struct {
 	{ VMC_ETPMROOT,		"TpmRootChanged",	7 },
 	{ VMC_ETPMPOLICY,	"TpmPolicy",		7 },
 	{ VMC_EREPLAY,		"StateReplayed",	7 },
+	{ VMC_ENOTATTESTED,	"NotAttested",		10 },
 };
 
 /* Arguments may point into @err: format first, copy then. */

@@ -38,6 +38,7 @@ enum vmc_code {
 	VMC_ETPMROOT		= -26,	/* TpmRootChanged: another TPM, or something between it and us */
 	VMC_ETPMPOLICY		= -27,	/* TpmPolicy: this host booted something else than what was sealed to */
 	VMC_EREPLAY		= -28,	/* StateReplayed: older than what the TPM remembers */
+	VMC_ENOTATTESTED	= -29,	/* NotAttested: the Trust Authority does not trust this host */
 };
 
 /*

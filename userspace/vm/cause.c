@@ -48,7 +48,7 @@ static const struct cause causes[VM_CAUSE_COUNT] = {
 		"trusted-provider-unavailable", VMC_MSG_VM_LOCKED_TRUSTED,
 		{ N_("Virtual machine is locked because the required Trusted Key Provider(s) is unavailable."),
 		  N_("Virtual machine is locked because the required Trusted Key Provider(s) is unavailable.") },
-		N_("Start the services of trusted key provider '{provider}' and restore the connection to them: 'vmcrypt provider test {provider}'; then 'vmcrypt vm unlock {vm}'"),
+		N_("Start the services of trusted key provider '{provider}' and their key servers, and restore the connection to them: 'vmcrypt provider test {provider}' says what is wrong; then 'vmcrypt vm unlock {vm}'"),
 	},
 	[VM_CAUSE_ATTESTATION_FAILED] = {
 		"attestation-failed", VMC_MSG_VM_LOCKED_ATTESTATION,
@@ -93,7 +93,7 @@ static const struct {
 	},
 	[VM_CAUSE_TRUSTED_UNAVAILABLE] = {
 		N_("Datastore is locked because its trusted key provider is not available."),
-		N_("Start the services of trusted key provider '{provider}' and restore the connection to them: 'vmcrypt provider test {provider}'; then 'vmcrypt datastore unlock {vm}'"),
+		N_("Start the services of trusted key provider '{provider}' and their key servers, and restore the connection to them: 'vmcrypt provider test {provider}' says what is wrong; then 'vmcrypt datastore unlock {vm}'"),
 	},
 	[VM_CAUSE_ATTESTATION_FAILED] = {
 		N_("Datastore is locked because this host is not trusted with its key."),
@@ -216,10 +216,12 @@ enum vm_cause vm_cause_of(int code, bool trusted)
 	case VMC_ENOKEY:
 	case VMC_EKEYSTATE:
 		return VM_CAUSE_KEYS_MISSING_KMS;
-	case VMC_EAUTH:		/* a trusted provider: the evidence; else another key under the id */
-		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KEYS_MISSING_KMS;
+	case VMC_EAUTH:		/* another key under the id; a trusted provider: one that is not for this host */
+		return trusted ? VM_CAUSE_TRUSTED_UNAVAILABLE : VM_CAUSE_KEYS_MISSING_KMS;
 	case VMC_EINVAL:
 		return VM_CAUSE_KEYS_MISSING_KMS;
+	case VMC_ENOTATTESTED:
+		return VM_CAUSE_ATTESTATION_FAILED;
 	case VMC_EPERM:		/* it was not asked, since the caller may not fetch */
 	case VMC_ENOSPC:	/* the kernel's cache is full */
 		return VM_CAUSE_KEYS_MISSING_HOST;
@@ -230,9 +232,7 @@ enum vm_cause vm_cause_of(int code, bool trusted)
 	case VMC_ETPMROOT:
 	case VMC_ETPMPOLICY:	/* a trusted provider: there is no evidence without it */
 		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_HOST_TPM;
-	case VMC_EREFUSED:
-		return trusted ? VM_CAUSE_ATTESTATION_FAILED : VM_CAUSE_KMS_ERROR;
-	default:
+	default:		/* with a trusted provider, what the services say of their key servers, too */
 		return trusted ? VM_CAUSE_TRUSTED_UNAVAILABLE : VM_CAUSE_KMS_ERROR;
 	}
 }

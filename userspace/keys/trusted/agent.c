@@ -307,7 +307,7 @@ static int outcome_code(const struct refusal *why)
 	/* what the TPM says, and what is only our own trouble, has codes of its own; a log that is not there has not */
 	if (host && (why->err.code == VMC_ENOMEM || why->err.code == VMC_EINTERNAL || why->err.code <= VMC_ENOTPM))
 		return why->err.code;
-	return VMC_EREFUSED;
+	return VMC_ENOTATTESTED;
 }
 
 /* Under the lock. What is to be told, or NULL. */

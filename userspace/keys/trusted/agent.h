@@ -40,7 +40,7 @@ void agent_free(struct agent *a);	/* NULL is fine */
 void agent_forget(const struct vmc_config *cfg, const char *name);
 
 /*
- * A token that is good now; attests (and enrols) when there is none. agent_put() it. VMC_EREFUSED: the authority does not
+ * A token that is good now; attests (and enrols) when there is none. agent_put() it. VMC_ENOTATTESTED: the authority does not
  * trust this host, the text says why; VMC_EUNREACH and the like: no authority answers; the TPM's codes.
  */
 int agent_token(struct agent *a, struct agent_token **t, struct vmc_error *err);

@@ -259,13 +259,18 @@ static int mock_ask(void *data, const struct trusted_request *r, json_t **answer
 	(kmx ? the->kmx_asked : the->asked)[second]++;
 	if (!r->body) {
 		*answer = json_pack("{s:s, s:s}", "status", "ok", "version", "1");
+		if (kmx && r->bearer)
+			json_object_set_new(*answer, "providers", json_pack("[{s:s, s:b, s:s*}]", "name", "kms", "reachable", !the->kms_code, "error",
+									    the->kms_code ? "the key server is away" : NULL));
 		return 0;
 	}
 	if (!kmx)
 		return ask_attestd(r, answer, why);
 	snprintf(the->bearer, sizeof(the->bearer), "%s", r->bearer ? r->bearer : "");
-	if (the->no_tokens || !the->bearer[0])
+	if (the->no_tokens || the->no_token_ever || !the->bearer[0])
 		return refused(why, VMC_EREFUSED, REASON_NOT_AUTHORIZED, "the token is not good");
+	if (the->kms_code && (!the->kms_of_first || !second))
+		return refused(why, the->kms_code, REASON_KEY_PROVIDER, "the key server says no");
 	return keys(r->path + strlen("/v1/keys/"), r->body, answer, why);
 }
 

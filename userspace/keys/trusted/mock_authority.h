@@ -16,6 +16,9 @@ struct mock_authority {
 	unsigned int reason_times;	/* so often, then no more; 0: each time */
 	bool nonsense;			/* what attestd answers makes none */
 	bool no_tokens;			/* kmxd takes none of those given out until now */
+	bool no_token_ever;		/* nor of those that come */
+	int kms_code;			/* what kmxd says of its key server; 0: that is well */
+	bool kms_of_first;		/* only of that which the first authority can use */
 	bool foreign_key;		/* kmxd encrypts to another key */
 	int tpm;			/* the TPM fails with this code */
 	bool other_ak;			/* VMC_ESTATE once, until it is enrolled again */

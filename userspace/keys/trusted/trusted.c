@@ -41,7 +41,15 @@ void trusted_set_world(trusted_world_fn fn)
 
 /* ---- asking ------------------------------------------------------------------- */
 
-/* Each service in turn, from the one that answered last. @token's use is with its jti. */
+static bool reason_is(const struct refusal *r, const char *reason)
+{
+	return !strcmp(r->reason, reason);
+}
+
+/*
+ * Each service in turn, from the one that answered last, until one does not only say that it, or a key server, is not to
+ * be had. Of those that do, what the first said of a key server counts. @token's use is with its jti.
+ */
 static int ask_each(struct trusted *t, const char *path, const json_t *body, const struct agent_token *token,
 		    json_t **answer, struct refusal *why)
 {
@@ -53,24 +61,42 @@ static int ask_each(struct trusted *t, const char *path, const json_t *body, con
 		.timeout_ms = t->timeout_ms,
 	};
 	unsigned int first = atomic_load(&t->first), i;
+	struct refusal kept = { .details = NULL }, now;
 	int rc = VMC_EINTERNAL;
 
 	http_correlation_new(correlation);
+	memset(&kept.err, 0, sizeof(kept.err));
 	for (i = 0; i < c->n; i++) {
 		const struct trusted_authority *a = &c->a[(first + i) % c->n];
 
-		refusal_clear(why);
+		memset(&now, 0, sizeof(now));
 		r.server = &a->kmx;
 		snprintf(who, sizeof(who), _("key provider service of '%s'"), a->name);
 		log_debug("provider %s: %s at %s:%u (correlation %s)", t->base.p.name, path, r.server->host,
 			  r.server->port, correlation);
-		rc = w->ask(w->data, &r, answer, why);
-		if (!rc || strcmp(why->reason, REASON_UNAVAILABLE))
+		rc = w->ask(w->data, &r, answer, &now);
+		if (!rc || !(reason_is(&now, REASON_UNAVAILABLE) || reason_is(&now, REASON_KEY_PROVIDER))) {
+			refusal_clear(&kept);
+			kept = now;
+			atomic_store(&t->first, (first + i) % c->n);
 			break;
+		}
+		if (kept.err.code && !reason_is(&kept, REASON_UNAVAILABLE)) {
+			refusal_clear(&now);
+			continue;
+		}
+		refusal_clear(&kept);
+		kept = now;
 	}
-	if (i < c->n)
-		atomic_store(&t->first, (first + i) % c->n);
-	return rc;
+	refusal_clear(why);
+	*why = kept;
+	return rc ? why->err.code : 0;
+}
+
+/* It is not this host that does not know the provider or has a fault, nor this host's caller that may not. */
+static int code_here(int code)
+{
+	return code == VMC_ENOENT || code == VMC_EPERM || code == VMC_EINTERNAL ? VMC_EREFUSED : code;
 }
 
 /* @body is consumed. *@token stays the caller's also after a failure; NULL: none. */
@@ -90,12 +116,11 @@ static int ask(struct trusted *t, const char *path, json_t *body, json_t **answe
 		rc = ask_each(t, path, body, *token, answer, &why);
 		if (!rc)
 			break;
-		/* it is not this host that does not know the provider, nor this host's caller that may not */
-		if (rc == VMC_ENOENT || rc == VMC_EPERM)
-			rc = why.err.code = VMC_EREFUSED;
+		rc = reason_is(&why, REASON_NOT_AUTHORIZED) ? VMC_ENOTATTESTED : code_here(rc);
+		why.err.code = rc;
 		if (err)
 			*err = why.err;
-		if (i || strcmp(why.reason, REASON_NOT_AUTHORIZED))
+		if (i || rc != VMC_ENOTATTESTED)
 			break;
 		/* it ended on the way, or the authority's key is another now: one more, with another token */
 		agent_drop(t->agent, *token);
@@ -155,7 +180,7 @@ static int own_error(struct provider_key *k, const json_t *e)
 	const char *text = json_string_value(json_object_get(e, "text"));
 	const char *hint = json_string_value(json_object_get(e, "hint"));
 
-	k->code = vmc_code_from_name(json_string_value(json_object_get(e, "code")));
+	k->code = code_here(vmc_code_from_name(json_string_value(json_object_get(e, "code"))));
 	vmc_fail(&k->err, k->code, "%s", text ? text : _("the key provider service does not say why"));
 	if (hint)
 		vmc_hint(&k->err, "%s", hint);
@@ -313,14 +338,33 @@ static const struct provider_ops trusted_ops;
 
 /* ---- what people see -------------------------------------------------------------- */
 
-/* One service, into the list; true: it is well. */
-static bool look(const struct trusted *t, const struct trusted_authority *a, bool kmx, json_t *list)
+/* Can the service use its key servers? It says so to hosts that are attested. */
+static int check_provider(const struct trusted *t, const char *who, const json_t *answer, struct vmc_error *err)
+{
+	const char *want = agent_conf(t->agent)->key_provider, *name, *error;
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "providers"), i, o) {
+		name = json_string_value(json_object_get(o, "name"));
+		if (!name || strcmp(name, want) || json_is_true(json_object_get(o, "reachable")))
+			continue;
+		error = json_string_value(json_object_get(o, "error"));
+		return vmc_fail(err, VMC_EREFUSED, "the %s cannot use its key provider '%s': %s", who, want,
+				error ? error : _("no server answers"));
+	}
+	return 0;
+}
+
+/* One service, into the list; true: it is well. @token: NULL, or for what only hosts that are attested are told. */
+static bool look(const struct trusted *t, const struct trusted_authority *a, bool kmx, const struct agent_token *token,
+		 json_t *list)
 {
 	const struct trusted_world *w = agent_world(t->agent);
 	char who[TRUSTED_NAME_MAX + 64], correlation[HTTP_CORRELATION];
 	struct trusted_request r = {
 		.who = who, .server = kmx ? &a->kmx : &a->attest, .path = "/v1/health", .correlation = correlation,
-		.timeout_ms = HEALTH_MS,
+		.bearer = kmx && token ? token->jwt : NULL, .timeout_ms = HEALTH_MS,
 	};
 	struct refusal why = { .details = NULL };
 	uint64_t start = vmc_now_ms();
@@ -337,6 +381,7 @@ static bool look(const struct trusted *t, const struct trusted_authority *a, boo
 		ok = false;
 		vmc_fail(&why.err, VMC_EREFUSED, "the %s says that it is not well: %s", who, status ? status : "?");
 	}
+	ok = ok && !check_provider(t, who, answer, &why.err);
 	o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:I, s:O*}", "host", r.server->host, "port", (int)r.server->port,
 		      "authority", a->name, "service", kmx ? "key provider" : "attestation", "ok", (int)ok,
 		      "latency_ms", (json_int_t)(vmc_now_ms() - start), "version", json_object_get(answer, "version"));
@@ -354,15 +399,20 @@ static int trusted_test(struct provider *p, json_t **report, struct vmc_error *e
 	const struct trusted_conf *c = agent_conf(t->agent);
 	struct vmc_error why = VMC_ERROR_INIT;
 	json_t *list = json_array(), *o;
+	struct agent_token *token = NULL;
 	bool reachable = false;
 	int rc = agent_attest(t->agent, AGENT_IF_DUE, &why), r;
 
+	if (agent_is_good(t->agent))
+		agent_token(t->agent, &token, NULL);
 	for (unsigned int i = 0; i < c->n; i++) {
-		look(t, &c->a[i], false, list);
-		reachable |= look(t, &c->a[i], true, list);
+		look(t, &c->a[i], false, NULL, list);
+		reachable |= look(t, &c->a[i], true, token, list);
 	}
+	if (token)
+		agent_put(t->agent, token);
 	/* a token that is good is good, whatever became of the next one */
-	if (rc && rc != VMC_EREFUSED && agent_is_good(t->agent))
+	if (rc && rc != VMC_ENOTATTESTED && agent_is_good(t->agent))
 		rc = 0;
 	o = json_pack("{s:s, s:b, s:o, s:n, s:o*, s:I}", "kind", TRUSTED_KIND, "reachable", reachable && !rc, "servers", list,
 		      "client_cert", "attestation", agent_status(t->agent), "next", (json_int_t)agent_due(t->agent));

@@ -281,6 +281,49 @@ static void test_nonsense(void **state)
 	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EPROTO, &err);
 }
 
+/* Nobody thinks that this host was refused: it is the key server that says no, through the authorities. */
+static void test_key_server_says_no(void **state)
+{
+	struct provider_key k;
+	json_t *report, *o;
+
+	(void)state;
+	new_key(&k);
+	m.kms_code = VMC_EUNREACH;
+	m.kms_of_first = true;		/* the other authority can use it */
+	assert_ok(get(&k), &err);
+	provider_keys_clear(&k, 1);
+	m.kms_of_first = false;
+	assert_code(get(&k), VMC_EUNREACH, &err);
+	m.kms_code = VMC_EREFUSED;
+	assert_code(get(&k), VMC_EREFUSED, &err);
+	assert_contains(err.text, "the key server says no");
+	m.kms_code = VMC_EPERM;		/* the authority's trouble, not that of who asks here */
+	assert_code(get(&k), VMC_EREFUSED, &err);
+	m.kmx_down[0] = m.kmx_down[1] = true;
+	assert_code(get(&k), VMC_EUNREACH, &err);
+	m.kmx_down[1] = false;		/* what it says counts, and not that the other says nothing */
+	assert_code(get(&k), VMC_EREFUSED, &err);
+	m.kmx_down[0] = false;
+	assert_string_equal(status_of("state"), "attested");
+	assert_string_equal(told, "passed ");
+	assert_ok(p->ops->test(p, &report, &err), &err);
+	assert_false(json_is_true(json_object_get(report, "reachable")));
+	o = json_array_get(json_object_get(report, "servers"), 1);
+	assert_false(json_is_true(json_object_get(o, "ok")));
+	assert_contains(json_string_value(json_object_get(o, "error")), "cannot use its key provider 'kms': the key server is away");
+	json_decref(report);
+	m.kms_code = 0;
+	m.k[0].code = "NotAuthorized";	/* of one key */
+	m.k[0].state = "Unknown";
+	assert_code(get(&k), VMC_EREFUSED, &err);
+	/* a token that no service takes: that is about this host */
+	m.no_token_ever = true;
+	m.k[0].code = NULL;
+	assert_code(get(&k), VMC_ENOTATTESTED, &err);
+	provider_keys_clear(&k, 1);
+}
+
 /* ---- authorities that say no --------------------------------------------------------- */
 
 static void test_not_trusted(void **state)
@@ -291,28 +334,28 @@ static void test_not_trusted(void **state)
 	(void)state;
 	new_key(&k);
 	m.reason = REASON_POLICY_MISMATCH;
-	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EREFUSED, &err);
+	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_ENOTATTESTED, &err);
 	assert_contains(err.text, "PCR 4 differs");
 	assert_contains(err.hint, "vmcrypt trust host-image export");
-	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EREFUSED, &err);
+	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_ENOTATTESTED, &err);
 	assert_string_equal(told, "passed failed ");		/* not twice for the same */
 	assert_string_equal(status_of("state"), "failed");
 	assert_string_equal(status_of("reason"), REASON_POLICY_MISMATCH);
 	assert_ok(trusted_status(p, &o, &err), &err);
 	assert_int_equal(json_array_size(json_object_get(json_object_get(o, "details"), "pcrs")), 1);
 	json_decref(o);
-	assert_code(get(&k), VMC_EREFUSED, &err);	/* its token is gone, too */
+	assert_code(get(&k), VMC_ENOTATTESTED, &err);	/* its token is gone, too */
 	assert_contains(err.text, "PCR 4 differs");
-	assert_int_equal(k.code, VMC_EREFUSED);
+	assert_int_equal(k.code, VMC_ENOTATTESTED);
 	assert_ok(p->ops->test(p, &report, &err), &err);
-	assert_string_equal(json_string_value(json_object_get(report, "code")), "ProviderRefused");
+	assert_string_equal(json_string_value(json_object_get(report, "code")), "NotAttested");
 	assert_false(json_is_true(json_object_get(report, "reachable")));
 	json_decref(report);
 	/* one refuses and the other is away: still a refusal */
 	m.attest_down[0] = true;
-	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EREFUSED, &err);
+	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_ENOTATTESTED, &err);
 	m.reason = REASON_QUICK_BOOT;
-	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_EREFUSED, &err);
+	assert_code(trusted_attest(p, AGENT_NOW, &err), VMC_ENOTATTESTED, &err);
 	assert_contains(err.hint, "reboot this host in full");
 	m.reason = NULL;
 	assert_ok(get(&k), &err);
@@ -415,7 +458,7 @@ static void test_cached_but_refused(void **state)
 	k->in_use = need.id;				/* by a VM that runs */
 	assert_ok(cache_ensure(k, ps, &need, 1, &err), &err);
 	k->in_use = NULL;
-	assert_code(cache_ensure(k, ps, &need, 1, &err), VMC_EREFUSED, &err);
+	assert_code(cache_ensure(k, ps, &need, 1, &err), VMC_ENOTATTESTED, &err);
 	assert_true(need.trusted);
 	assert_contains(need.err.text, "PCR 4 differs");
 	assert_int_equal(k->n, 0);
@@ -518,7 +561,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_enrol_attest_key), T(test_receipts_outlive_restart), T(test_damaged_receipts),
 		T(test_states_list_destroy),
-		T(test_the_other_serves), T(test_nobody_answers), T(test_nonsense), T(test_not_trusted),
+		T(test_the_other_serves), T(test_nobody_answers), T(test_key_server_says_no), T(test_nonsense),
+		T(test_not_trusted),
 		T(test_what_mends_itself), T(test_no_tpm), T(test_key_for_another), T(test_lease), T(test_cached_but_refused),
 		T(test_add_and_renew), T(test_remove_forgets), T(test_info), T(test_addresses),
 	};

@@ -293,7 +293,7 @@ static void import_image(void)
 static void test_unknown_image(void **state)
 {
 	(void)state;
-	assert_code(attest_again(AGENT_NOW), VMC_EREFUSED, &err);
+	assert_code(attest_again(AGENT_NOW), VMC_ENOTATTESTED, &err);
 	assert_string_equal(reason(), REASON_POLICY_MISMATCH);
 	assert_contains(err.text, "(correlation ");
 }
@@ -343,7 +343,7 @@ static void test_quick_boot(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_ok(providers_open(&w.ps, &w.host, &err), &err);
 	assert_ok(providers_get(w.ps, "ta", &w.p, &err), &err);
-	assert_code(attest_again(AGENT_NOW), VMC_EREFUSED, &err);
+	assert_code(attest_again(AGENT_NOW), VMC_ENOTATTESTED, &err);
 	assert_string_equal(reason(), REASON_QUICK_BOOT);
 	assert_true(err.hint[0]);
 	/* a full boot cures that */
@@ -390,7 +390,7 @@ static void test_altered_log(void **state)
 {
 	(void)state;
 	swtpm_extend(&w.sw, PCR);	/* something ran that the log does not tell of */
-	assert_code(attest_again(AGENT_NOW), VMC_EREFUSED, &err);
+	assert_code(attest_again(AGENT_NOW), VMC_ENOTATTESTED, &err);
 	assert_string_equal(reason(), REASON_EVIDENCE_INVALID);
 	swtpm_reboot(&w.sw);
 	swtpm_extend(&w.sw, PCR);
@@ -407,7 +407,7 @@ static void test_strange_maker(void **state)
 	json_decref(old);
 	json_array_clear(json_object_get(json_object_get(w.state, "tpm2"), "ca_certificates"));
 	json_object_set_new(w.state, "serial", json_integer(3));
-	assert_code(attest_again(AGENT_ENROL), VMC_EREFUSED, &err);
+	assert_code(attest_again(AGENT_ENROL), VMC_ENOTATTESTED, &err);
 	assert_string_equal(reason(), REASON_EK_UNTRUSTED);
 }
 
