@@ -16,8 +16,8 @@ PEM
 start_mock
 
 both "provider add kmip" "provider 'kms1' added with 2 servers*Next: vmcrypt provider trust kms1 csr*" \
-	provider add kmip kms1 --server a --server b:5697 --username u --tls-min 1.3
-called "provider add kmip sends" 'org.vmcrypt1.Manager.AddProvider sss kmip kms1 {"servers":["a","b:5697"],"username":"u","tls_min":"1.3"}'
+	provider add kmip kms1 --server a --server b:5697 --username u --tls-min 1.3 --operation-policy p
+called "provider add kmip sends" 'org.vmcrypt1.Manager.AddProvider sss kmip kms1 {"servers":["a","b:5697"],"username":"u","tls_min":"1.3","operation_policy":"p"}'
 run provider add kmip kms1 --server a --ca cert.pem --default
 expect "provider add kmip --ca --default" 0 "provider 'kms1' added with 1 server*" ''
 called "it becomes the default last" 'org.vmcrypt1.Manager.SetDefaultProvider s kms1'

@@ -32,6 +32,8 @@ enum opt_type {
 	  "user name to send to the servers, for those that want one beside the certificate") \
 	X(TLS_MIN, "tls-min", TYPE_CHOICE, "1.2|1.3", \
 	  "refuse servers that speak only an older TLS (default 1.2)") \
+	X(OPERATION_POLICY, "operation-policy", TYPE_TEXT, "NAME", \
+	  "what the servers call the rule by which others may use the keys made here (KMIP 1.x)") \
 	X(DEFAULT, "default", TYPE_FLAG, "", \
 	  "make it the provider of new VMs that name none") \
 	X(INSECURE_NO_TPM, "insecure-no-tpm", TYPE_FLAG, "", \

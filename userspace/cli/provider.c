@@ -47,6 +47,8 @@ static json_t *kmip_options(const struct cli *c)
 		r |= json_object_set_new(o, "username", json_string(cli_value(c, OPT_USERNAME)));
 	if (cli_value(c, OPT_TLS_MIN))
 		r |= json_object_set_new(o, "tls_min", json_string(cli_value(c, OPT_TLS_MIN)));
+	if (cli_value(c, OPT_OPERATION_POLICY))
+		r |= json_object_set_new(o, "operation_policy", json_string(cli_value(c, OPT_OPERATION_POLICY)));
 	if (!r)
 		return o;
 	json_decref(o);

@@ -46,9 +46,9 @@ int verb_trust_provider_add(struct cli *c)
 
 	if (r)
 		return r;
-	params = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:b}", "name", c->operands[0], "kind", "kmip", "servers", servers,
-			   "username", cli_value(c, OPT_USERNAME), "tls_min", cli_value(c, OPT_TLS_MIN), "default",
-			   (int)args_has(&c->args, OPT_DEFAULT));
+	params = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:s*, s:b}", "name", c->operands[0], "kind", "kmip", "servers", servers,
+			   "username", cli_value(c, OPT_USERNAME), "tls_min", cli_value(c, OPT_TLS_MIN), "operation_policy",
+			   cli_value(c, OPT_OPERATION_POLICY), "default", (int)args_has(&c->args, OPT_DEFAULT));
 	r = trust_ask(c, "key-provider-add", params, NULL);
 	if (r)
 		return r;

@@ -11,7 +11,7 @@
 
 const struct verb verbs[] = {
 	{ "provider add kmip NAME",
-	  O(SERVER) | O(CA) | O(USERNAME) | O(TLS_MIN) | O(DEFAULT), O(SERVER),
+	  O(SERVER) | O(CA) | O(USERNAME) | O(TLS_MIN) | O(OPERATION_POLICY) | O(DEFAULT), O(SERVER),
 	  N_("add a KMIP key management server, or a cluster of them"),
 	  N_("NAME is what the bundles of VMs record: give a cluster the same name on every "
 	  "host. All servers of one provider must hold the same keys. Next come the two "
@@ -170,7 +170,7 @@ const struct verb verbs[] = {
 	{ "trust base-image remove IMAGE", O(FORCE), 0, N_("let no host attest as it any more"),
 	  N_("Kept, unless --force is given, while hosts that were upgraded by Quick Boot (kexec) attest as it: until "
 	  "they have completed a full reboot."), verb_trust_image_remove },
-	{ "trust key-provider add kmip NAME", O(SERVER) | O(USERNAME) | O(TLS_MIN) | O(DEFAULT), O(SERVER),
+	{ "trust key-provider add kmip NAME", O(SERVER) | O(USERNAME) | O(TLS_MIN) | O(OPERATION_POLICY) | O(DEFAULT), O(SERVER),
 	  N_("add a KMIP key management server to the cluster, or several that hold the same keys"),
 	  N_("Only the Key Provider Service has credentials for it, each authority its own: then 'trust key-provider "
 	  "trust NAME ...' and 'trust remediate'."), verb_trust_provider_add },

@@ -56,7 +56,7 @@ static const struct verb {
 	{ "base-image-list", TRUST_ROLE_AUDITOR, READS, "", verb_image_list },
 	{ "base-image-show", TRUST_ROLE_AUDITOR, READS, "image", verb_image_show },
 	{ "base-image-remove", TRUST_ROLE_ADMIN, 0, "image force", verb_image_remove },
-	{ "key-provider-add", TRUST_ROLE_ADMIN, 0, "name kind servers username tls_min default", verb_provider_add },
+	{ "key-provider-add", TRUST_ROLE_ADMIN, 0, "name kind servers username tls_min operation_policy default", verb_provider_add },
 	{ "key-provider-list", TRUST_ROLE_AUDITOR, READS | KEYS, "", verb_provider_list },
 	{ "key-provider-remove", TRUST_ROLE_ADMIN, 0, "name", verb_provider_remove },
 	{ "key-provider-trust", TRUST_ROLE_ADMIN, LOCAL | KEYS, "name verb args", verb_provider_trust },

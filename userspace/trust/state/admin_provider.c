@@ -32,8 +32,9 @@ static int trust_by(struct trust_admin *a, const char *name, const char *key, co
 static int make_one(struct trust_admin *a, const json_t *p, struct vmc_error *err)
 {
 	const char *name = json_string_value(json_object_get(p, "name"));
-	json_t *options = json_pack("{s:O, s:O*, s:O*}", "servers", json_object_get(p, "servers"), "username",
-				    json_object_get(p, "username"), "tls_min", json_object_get(p, "tls_min"));
+	json_t *options = json_pack("{s:O, s:O*, s:O*, s:O*}", "servers", json_object_get(p, "servers"), "username",
+				    json_object_get(p, "username"), "tls_min", json_object_get(p, "tls_min"),
+				    "operation_policy", json_object_get(p, "operation_policy"));
 	int rc = options ? providers_add_kmip(a->providers, name, options, err) :
 		 vmc_fail(err, VMC_ENOMEM, "no memory for key provider '%s'", name);
 
@@ -92,7 +93,7 @@ static bool gone(const json_t *was, const json_t *is, const char *member)
 /* No verb changes the servers of one, or leaves nothing that they are trusted by: it was removed, and added again. */
 static bool is_another(const json_t *was, const json_t *is)
 {
-	static const char *const fixed[] = { "servers", "username", "tls_min" };
+	static const char *const fixed[] = { "servers", "username", "tls_min", "operation_policy" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		if (!same(json_object_get(was, fixed[i]), json_object_get(is, fixed[i])))
@@ -136,9 +137,10 @@ static int edit_add(json_t *state, void *data, struct vmc_error *err)
 
 	if (tstate_find(all, "name", name, NULL))
 		return vmc_fail(err, VMC_EEXIST, "there is a key provider '%.80s' already", name);
-	p = json_pack("{s:s, s:s, s:O, s:b, s:O*, s:O*}", "name", name, "kind", "kmip", "servers",
+	p = json_pack("{s:s, s:s, s:O, s:b, s:O*, s:O*, s:O*}", "name", name, "kind", "kmip", "servers",
 		      json_object_get(c->params, "servers"), "default", (int)def, "username",
-		      json_object_get(c->params, "username"), "tls_min", json_object_get(c->params, "tls_min"));
+		      json_object_get(c->params, "username"), "tls_min", json_object_get(c->params, "tls_min"),
+		      "operation_policy", json_object_get(c->params, "operation_policy"));
 	json_array_foreach(all, i, e)
 		if (def)
 			json_object_set_new(e, "default", json_false());

@@ -458,6 +458,7 @@ static const struct member key_provider[] = {
 	{ .name = "default", .check = check_bool },
 	{ .name = "username", .check = check_text, .optional = true, .min = 1, .max = TEXT_MAX },
 	{ .name = "tls_min", .check = check_word, .optional = true, .words = "1.2|1.3" },
+	{ .name = "operation_policy", .check = check_text, .optional = true, .min = 1, .max = TEXT_MAX },
 	{ .name = "ca_pem", .check = check_ca, .optional = true },
 	{ .name = "pins", .check = check_list, .optional = true, .max = PINS_MAX, .members = &pin },
 	{ .name = NULL },
