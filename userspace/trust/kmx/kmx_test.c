@@ -307,6 +307,81 @@ static void tells_that_the_server_is_away(void **state)
 	json_decref(h);
 }
 
+/* One entry of its health, anew; and of that @member, "" when it is not there. */
+static const char *told(struct world *w, const char *member)
+{
+	static char value[256];
+	struct vmc_error e = VMC_ERROR_INIT;
+	const char *s;
+	json_t *h;
+
+	assert_ok(kmx_reload(w->s, &e), &e);	/* what it saw before does not count any more */
+	assert_ok(kmx_health(w->s, w->state, &h, &e), &e);
+	s = text(json_array_get(h, 0), member);
+	snprintf(value, sizeof(value), "%s", s ? s : "");
+	json_decref(h);
+	return value;
+}
+
+static int gets(struct world *w, json_t *body, json_t **answer)
+{
+	const struct kmx_call c = { .state = w->state, .body = body, .now = NOW };
+	int rc;
+
+	refusal_clear(&w->r);
+	*answer = NULL;
+	rc = kmx_gets(w->s, &c, answer, &w->r);
+	json_decref(body);
+	return rc;
+}
+
+/* By the last key that it made, the others find out whether they get its keys. */
+static void tells_the_last_key(void **state)
+{
+	struct world *w = *state;
+	struct vmc_error e = VMC_ERROR_INIT;
+	char first[PROVIDER_KEY_ID_MAX + 1], last[PROVIDER_KEY_ID_MAX + 1];
+	json_t *a, *key;
+
+	assert_string_equal(told(w, "made"), "");
+	assert_ok(ask(w, "create", json_pack("{s:s}", "label", "1"), &a), &w->r.err);
+	snprintf(first, sizeof(first), "%s", text(a, "id"));
+	json_decref(a);
+	assert_ok(ask(w, "create", json_pack("{s:s}", "label", "2"), &a), &w->r.err);
+	snprintf(last, sizeof(last), "%s", text(a, "id"));
+	json_decref(a);
+	assert_ok(ask(w, "destroy", json_pack("{s:s}", "id", first), &a), &w->r.err);
+	json_decref(a);
+	assert_string_equal(told(w, "made"), last);
+	kmx_close(w->s);
+	assert_ok(kmx_open(&w->s, &w->f.cfg, &e), &e);
+	assert_string_equal(told(w, "made"), last);
+	/* nothing but words leaves it */
+	assert_ok(gets(w, json_pack("{s:s, s:[s,s]}", "provider", "kms", "ids", last, first), &a), &w->r.err);
+	key = json_array_get(json_object_get(a, "keys"), 0);
+	assert_null(json_object_get(key, "error"));
+	assert_null(json_object_get(key, "key"));
+	key = json_array_get(json_object_get(a, "keys"), 1);
+	assert_non_null(json_object_get(key, "error"));
+	json_decref(a);
+	assert_code(gets(w, json_pack("{s:s, s:[]}", "provider", "kms", "ids"), &a), VMC_EINVAL, &w->r.err);
+	assert_code(gets(w, json_pack("{s:s, s:[s]}", "provider", "other", "ids", last), &a), VMC_ENOENT, &w->r.err);
+	/* its certificate is another's now */
+	mock_kmip_script(w->f.m[0], "fail-op=10,fail-reason=12");	/* Get: Permission Denied */
+	assert_string_equal(told(w, "made"), "");
+	assert_true(*told(w, "refused"));
+	assert_ok(gets(w, json_pack("{s:s, s:[s]}", "provider", "kms", "ids", last), &a), &w->r.err);
+	key = json_array_get(json_object_get(a, "keys"), 0);
+	assert_string_equal(text(json_object_get(key, "error"), "code"), "ProviderRefused");
+	json_decref(a);
+	mock_kmip_script(w->f.m[0], "");
+	assert_string_equal(told(w, "made"), last);
+	/* another authority had it destroyed */
+	mock_store_set_state(w->f.store, last, PKS_DESTROYED);
+	assert_string_equal(told(w, "made"), "");
+	assert_string_equal(told(w, "refused"), "");
+}
+
 /* A provider that comes while the service runs, as the administrator's verbs make it. */
 static void sees_new_files(void **state)
 {
@@ -331,7 +406,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(creates_gets_destroys), T(gives_no_inactive_key), T(leaves_no_orphan), T(wants_a_good_token),
 		T(refuses_nonsense),
-		T(tells_that_the_server_is_away), T(sees_new_files),
+		T(tells_that_the_server_is_away), T(tells_the_last_key), T(sees_new_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,12 +151,32 @@ static int health(struct unit *u, const struct http_call *c, json_t **result, st
 	return rc;
 }
 
+/* Does this authority get these keys? For those who look after the cluster. */
+static int gets(struct unit *u, const struct http_call *c, json_t **result, struct refusal *r)
+{
+	struct kmx_call call = { .body = c->body };
+	enum trust_role role;
+	json_t *state;
+	int rc = unit_state(u, c, &state, &role, r);
+
+	if (rc)
+		return rc;
+	call.state = state;
+	rc = unit_allow(role, TRUST_ROLE_AUDITOR, r);
+	if (!rc)
+		rc = kmx_gets(u->data, &call, result, r);
+	json_decref(state);
+	return rc;
+}
+
 static int handle(const struct http_call *c, json_t **result, struct refusal *r, void *data)
 {
 	if (c->head->method == HTTP_POST && !strncmp(c->head->path, KEYS, strlen(KEYS)))
 		return keys(data, c, result, r);
 	if (c->head->method == HTTP_GET && !strcmp(c->head->path, "/v1/health"))
 		return health(data, c, result, r);
+	if (c->head->method == HTTP_POST && !strcmp(c->head->path, "/v1/health/keys"))
+		return gets(data, c, result, r);
 	return unit_unknown(c, r);
 }
 

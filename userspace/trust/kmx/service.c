@@ -14,6 +14,7 @@
 #include "../token/ear.h"
 #include "../token/jwe.h"
 #include "../token/jwt.h"
+#include "made.h"
 
 #define AUDIENCE	"vmcrypt-kmxd:"
 #define LABEL_MAX	200
@@ -25,6 +26,7 @@ struct kmx_service {
 	struct providers *providers;
 	uint64_t files;			/* mark of the files that they were read from */
 	struct trustees_cache trustees;
+	struct made *made;
 	pthread_mutex_t health_lock;	/* guards what follows */
 	json_t *health, *health_state;	/* the state that it is of */
 	uint64_t health_at;
@@ -75,10 +77,16 @@ static uint64_t mark_of(const struct kmx_service *s)
 int kmx_open(struct kmx_service **out, const struct vmc_config *cfg, struct vmc_error *err)
 {
 	struct kmx_service *s = calloc(1, sizeof(*s));
+	char dir[sizeof(cfg->config_dir) + sizeof("/made")];
 	int rc;
 
-	if (!s)
+	snprintf(dir, sizeof(dir), "%s/made", cfg->config_dir);
+	if (s)
+		s->made = made_new(dir);
+	if (!s || !s->made) {
+		free(s);
 		return vmc_fail(err, VMC_ENOMEM, "no memory for the Key Provider Service");
+	}
 	s->cfg = *cfg;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->health_lock, NULL);
@@ -99,6 +107,7 @@ void kmx_close(struct kmx_service *s)
 	if (s->providers)
 		providers_close(s->providers);
 	trustees_end(&s->trustees);
+	made_free(s->made);
 	json_decref(s->health);
 	json_decref(s->health_state);
 	pthread_mutex_destroy(&s->health_lock);
@@ -344,21 +353,24 @@ static bool about_keys(int rc, const struct provider_key *keys, size_t n)
 	return false;
 }
 
-static int get_or_state(struct request *q, bool get, json_t **result)
+/* HAS: whether the key server gives them, which nobody else is told. */
+enum about { STATE, GET, HAS };
+
+static int about(struct request *q, enum about what, json_t **result)
 {
 	struct provider_key *keys = NULL;
 	size_t n;
 	int rc = read_ids(q, &keys, &n);
 
 	if (!rc) {
-		rc = (get ? q->provider->ops->get : q->provider->ops->state)(q->provider, keys, n, &q->r->err);
+		rc = (what == STATE ? q->provider->ops->state : q->provider->ops->get)(q->provider, keys, n, &q->r->err);
 		if (about_keys(rc, keys, n))
 			rc = 0;
 		if (rc)
 			refuse(q->r, REASON_KEY_PROVIDER);
 	}
 	if (!rc)
-		rc = answer_keys(q, keys, n, get, result);
+		rc = answer_keys(q, keys, n, what == GET, result);
 	if (keys)
 		provider_keys_clear(keys, n);
 	free(keys);
@@ -367,12 +379,12 @@ static int get_or_state(struct request *q, bool get, json_t **result)
 
 static int do_get(struct request *q, json_t **result)
 {
-	return get_or_state(q, true, result);
+	return about(q, GET, result);
 }
 
 static int do_state(struct request *q, json_t **result)
 {
-	return get_or_state(q, false, result);
+	return about(q, STATE, result);
 }
 
 /*
@@ -424,6 +436,8 @@ static int do_create(struct request *q, json_t **result)
 	rc = hand_out(q, &k, result);
 	if (rc)
 		take_back(q, k.id);
+	else
+		made_set(q->s->made, q->note->provider, k.id);
 	provider_keys_clear(&k, 1);
 	return rc;
 }
@@ -473,6 +487,7 @@ static int do_destroy(struct request *q, json_t **result)
 	if (rc)
 		return refuse(q->r, REASON_KEY_PROVIDER);
 	snprintf(q->note->destroyed, sizeof(q->note->destroyed), "%s", json_string_value(id));
+	made_forget(q->s->made, q->note->provider, q->note->destroyed);
 	*result = json_pack("{s:s}", "provider", q->note->provider);
 	return *result ? 0 : no_memory(q->r);
 }
@@ -528,6 +543,31 @@ int kmx_keys(struct kmx_service *s, const char *verb, const struct kmx_call *c, 
 
 /* ---- health ------------------------------------------------------------------ */
 
+/* Into @o: "made", the last key that was made here, if this authority still gets it; "refused": why it does not. */
+static void look_at_made(struct kmx_service *s, struct provider *p, const char *name, json_t *o)
+{
+	struct provider_key k = { .code = 0 };
+	struct vmc_error err = VMC_ERROR_INIT;
+
+	if (!made_get(s->made, name, k.id))
+		return;
+	switch (p->ops->get(p, &k, 1, &err)) {
+	case 0:
+		json_object_set_new(o, "made", json_string(k.id));
+		break;
+	case VMC_ENOKEY:	/* destroyed, by another authority or on the key server */
+	case VMC_EKEYSTATE:
+		made_forget(s->made, name, k.id);
+		break;
+	case VMC_EREFUSED:
+		json_object_set_new(o, "refused", json_string(err.text));
+		break;
+	default:
+		break;		/* says nothing about keys */
+	}
+	provider_keys_clear(&k, 1);
+}
+
 static json_t *provider_health(struct kmx_service *s, const char *name)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
@@ -538,15 +578,31 @@ static json_t *provider_health(struct kmx_service *s, const char *name)
 	rc = get_provider(s, name, &p, &err);
 	if (!rc)
 		rc = p->ops->test(p, &report, &err);
-	if (p)
+	if (rc && p)
 		provider_put(p);
 	if (rc)
 		return json_pack("{s:s, s:b, s:s, s:[]}", "name", name, "reachable", 0, "error", err.text, "servers");
 	o = json_pack("{s:s, s:O*, s:O*, s:O*, s:O*, s:O*}", "name", name, "reachable", json_object_get(report, "reachable"),
 		      "servers", json_object_get(report, "servers"), "client_cert", json_object_get(report, "client_cert"),
 		      "warnings", json_object_get(report, "warnings"), "error", json_object_get(report, "error"));
+	if (json_is_true(json_object_get(report, "reachable")))
+		look_at_made(s, p, name, o);
+	provider_put(p);
 	json_decref(report);
 	return o;
+}
+
+int kmx_gets(struct kmx_service *s, const struct kmx_call *c, json_t **result, struct refusal *r)
+{
+	struct kmx_note note = { .keys = 0 };
+	struct request q = { .s = s, .c = c, .note = &note, .r = r };
+	int rc = find_provider(&q);
+
+	if (!rc)
+		rc = about(&q, HAS, result);
+	if (q.provider)
+		provider_put(q.provider);
+	return rc;
 }
 
 static json_t *look(struct kmx_service *s, const json_t *state)

@@ -58,8 +58,15 @@ int kmx_token(struct kmx_service *s, const struct kmx_call *c, struct kmx_note *
 
 /*
  * Talks to the key servers, unless that was done a few seconds ago: [{name, reachable, error?, servers: [{host, port,
- * ok, error?}]}]; counted.
+ * ok, error?}], made?, refused?}]; counted. "made": the key that this authority made last, if the key server gives it;
+ * "refused": why it does not.
  */
 int kmx_health(struct kmx_service *s, const json_t *state, json_t **providers, struct vmc_error *err);
+
+/*
+ * Whether this authority gets keys that others made: {provider?, ids} -> {provider, keys: [{id, state, error?}]}. The
+ * caller has found out that who asks may know; keys do not leave this function.
+ */
+int kmx_gets(struct kmx_service *s, const struct kmx_call *c, json_t **result, struct refusal *r);
 
 #endif

@@ -155,16 +155,62 @@ static int edit_remove(json_t *state, void *data, struct vmc_error *err)
 	return json_array_remove(all, at) ? call_no_memory(c) : 0;
 }
 
+/* @body: state_body() */
+static int push(struct trust_admin *a, const json_t *authority, const json_t *body, struct vmc_error *err)
+{
+	json_t *answer = NULL;
+	int rc = authority_ask(a, authority, true, "/v1/admin/state-put", body, &answer, err);
+
+	json_decref(answer);
+	return rc;
+}
+
+/* The state as it is signed, for others. */
+static int state_body(struct trust_admin *a, json_t **body, struct vmc_error *err)
+{
+	char *jws = NULL;
+	int rc = trust_state_get(a->state, &jws, err);
+
+	if (rc)
+		return rc;
+	*body = json_pack("{s:s}", "state", jws);
+	free(jws);
+	return *body ? 0 : vmc_fail(err, VMC_ENOMEM, "no memory for the desired state");
+}
+
+/*
+ * Who is not told goes on with the state that it has, for hosts that have heard of no other: that is for the administrator
+ * to know.
+ */
+static int tell_removed(struct trust_call *c, const json_t *authority)
+{
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *body = NULL;
+	int rc = authority_is_self(c->a, authority) ? 0 : state_body(c->a, &body, &e);
+
+	if (!rc && body)
+		rc = push(c->a, authority, body, &e);
+	json_decref(body);
+	return call_give(c, json_pack("{s:b, s:s*}", "told", (int)!rc, "error", rc ? e.text : NULL));
+}
+
 int verb_authority_remove(struct trust_call *c)
 {
-	return call_edit(c, edit_remove);
+	const char *name = call_text_or_null(c, "name");
+	json_t *state = trust_state_json(c->a->state);
+	const json_t *gone = tstate_find(json_object_get(state, "authorities"), "name", name, NULL);
+	int rc = call_edit(c, edit_remove);
+
+	if (!rc)
+		rc = tell_removed(c, gone);
+	json_decref(state);
+	return rc;
 }
 
 /* ---- drift ------------------------------------------------------------------------------ */
 
-/* One of its services; by another certificate that is believed, when it does not show the first. */
-static int ask(struct trust_admin *a, const json_t *authority, bool attest, const char *path, const json_t *body,
-	       json_t **answer, struct vmc_error *err)
+int authority_ask(struct trust_admin *a, const json_t *authority, bool attest, const char *path, const json_t *body,
+		  json_t **answer, struct vmc_error *err)
 {
 	const char *where = json_string_value(json_object_get(authority, attest ? "attest" : "kmx"));
 	const char *also = json_string_value(json_object_get(authority, attest ? "attest_also" : "kmx_also"));
@@ -188,7 +234,7 @@ int authority_health(struct trust_admin *a, const json_t *authority, const char 
 
 	if (attest && authority_is_self(a, authority))
 		return trust_admin_health(a, health, err);
-	rc = ask(a, authority, attest, "/v1/health", NULL, health, err);
+	rc = authority_ask(a, authority, attest, "/v1/health", NULL, health, err);
 	if (rc || json_is_object(*health))
 		return rc;
 	json_decref(*health);
@@ -285,15 +331,6 @@ static int win(struct trust_call *c, const json_t *state)
 	return trust_state_edit(c->a->state, edit_above, &high, c->err);
 }
 
-static int push(struct trust_admin *a, const json_t *authority, const json_t *body, struct vmc_error *err)
-{
-	json_t *answer = NULL;
-	int rc = ask(a, authority, true, "/v1/admin/state-put", body, &answer, err);
-
-	json_decref(answer);
-	return rc;
-}
-
 /* What was done about one authority; true when it is as it should be. */
 static bool remedy(struct trust_admin *a, const json_t *base, const json_t *body, const json_t *authority,
 		   json_t *results)
@@ -319,25 +356,22 @@ static bool remedy(struct trust_admin *a, const json_t *base, const json_t *body
 
 int verb_remediate(struct trust_call *c)
 {
-	json_t *state, *base, *body, *results = json_array(), *e;
+	json_t *state, *base, *body = NULL, *results = json_array(), *e;
 	bool ok = true;
-	char *jws = NULL;
 	size_t i;
 	int rc = call_state(c, &state);
 
 	if (!rc && call_flag(c, "force"))
 		rc = win(c, state);
 	if (!rc)
-		rc = trust_state_get(c->a->state, &jws, c->err);
+		rc = state_body(c->a, &body, c->err);
 	if (rc) {
 		json_decref(results);
 		return rc;
 	}
-	body = json_pack("{s:s}", "state", jws);
 	base = trust_health_base(c->a->state, "attestation");
 	json_array_foreach(json_object_get(state, "authorities"), i, e)
 		ok &= remedy(c->a, base, body, e, results);
-	free(jws);
 	json_decref(base);
 	json_decref(body);
 	json_decref(state);

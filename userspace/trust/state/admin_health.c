@@ -91,14 +91,31 @@ static void walk_services(struct walk *w, const char *service, json_t *keep)
 
 /* ---- the key providers --------------------------------------------------------------------- */
 
+/* What to do when the keys of one authority are not given to all. */
+static int not_shared(const char *name, struct vmc_error *err)
+{
+	vmc_hint(err, "on the key server, have all authorities use the same keys: their certificates in one group, or of one user; or one certificate on all of them: 'vmcrypt trust key-provider trust %s import CERT KEYFILE'",
+		 name);
+	return err->code;
+}
+
+static const json_t *provider_told(const json_t *told, const char *name)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(told, "providers"), i, e)
+		if (!strcmp(text_of(e, "name"), name))
+			return e;
+	return NULL;
+}
+
 static int check_provider(const json_t *told, const char *authority, const char *name, struct vmc_error *err)
 {
-	const json_t *all = json_object_get(told, "providers"), *e, *server;
-	size_t i, k;
+	const json_t *e = provider_told(told, name), *server;
+	size_t k;
 
-	json_array_foreach(all, i, e) {
-		if (strcmp(text_of(e, "name"), name))
-			continue;
+	if (e) {
 		json_array_foreach(json_object_get(e, "servers"), k, server) {
 			if (json_is_true(json_object_get(server, "ok")))
 				continue;
@@ -108,6 +125,11 @@ static int check_provider(const json_t *told, const char *authority, const char 
 				 text_of(server, "error"));
 			vmc_hint(err, "on '%s': vmcrypt trust key-provider trust %s show", authority, name);
 			return VMC_EUNREACH;
+		}
+		if (json_object_get(e, "refused")) {
+			vmc_fail(err, VMC_EREFUSED, "authority '%s' does not get a key any more that it made with key provider '%s': %s",
+				 authority, name, text_of(e, "refused"));
+			return not_shared(name, err);
 		}
 		if (json_is_true(json_object_get(e, "reachable")))
 			return 0;
@@ -119,6 +141,60 @@ static int check_provider(const json_t *told, const char *authority, const char 
 	vmc_fail(err, VMC_ENOENT, "authority '%s' does not have key provider '%s'", authority, name);
 	vmc_hint(err, "vmcrypt trust remediate");
 	return VMC_ENOENT;
+}
+
+/* What of @answer is an error of one of the keys, "" when none is; *@id: which. */
+static const char *key_error(const json_t *answer, const char **id)
+{
+	const json_t *k;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "keys"), i, k) {
+		*id = text_of(k, "id");
+		if (json_object_get(k, "error"))
+			return text_of(json_object_get(k, "error"), "text");
+	}
+	return "";
+}
+
+/* Does @authority get the key @id that @maker made? */
+static int check_key(struct walk *w, const json_t *authority, const char *name, const char *id, const char *maker,
+		     struct vmc_error *err)
+{
+	json_t *body = json_pack("{s:s, s:[s]}", "provider", name, "ids", id), *answer = NULL;
+	int rc = authority_ask(w->c->a, authority, false, "/v1/health/keys", body, &answer, err);
+	const char *why = key_error(answer, &id);
+
+	if (rc == VMC_ENOENT)	/* of a version that cannot tell */
+		rc = 0;
+	else if (rc)
+		vmc_prefix(err, "authority '%s' does not tell whether it gets the keys of key provider '%s': ",
+			   text_of(authority, "name"), name);
+	if (!rc && *why) {
+		vmc_fail(err, VMC_EREFUSED, "authority '%s' does not get key '%s' of key provider '%s', which authority '%s' made: %s",
+			 text_of(authority, "name"), id, name, maker, why);
+		rc = not_shared(name, err);
+	}
+	json_decref(body);
+	json_decref(answer);
+	return rc;
+}
+
+/* A VM is to start whichever authority is left: each gets what another one made. */
+static int check_shared(struct walk *w, const json_t *kmx, const char *name, struct vmc_error *err)
+{
+	const json_t *authority, *told;
+	const char *maker, *id;
+	size_t i;
+	int rc = 0;
+
+	json_object_foreach((json_t *)kmx, maker, told) {
+		id = json_string_value(json_object_get(provider_told(told, name), "made"));
+		json_array_foreach(json_object_get(w->state, "authorities"), i, authority)
+			if (!rc && id && strcmp(text_of(authority, "name"), maker))
+				rc = check_key(w, authority, name, id, maker, err);
+	}
+	return rc;
 }
 
 static void walk_providers(struct walk *w, const json_t *kmx)
@@ -134,6 +210,7 @@ static void walk_providers(struct walk *w, const json_t *kmx)
 		name = text_of(p, "name");
 		json_object_foreach((json_t *)kmx, authority, told)
 			bad = bad || check_provider(told, authority, name, &err);
+		bad = bad || check_shared(w, kmx, name, &err);
 		if (w->broken || !tell(w, name, bad ? &err : NULL))
 			return;
 	}
@@ -226,16 +303,38 @@ static const char *const elements[] = {
 	[EKS] = "Tpm2EndorsementKey", [CAS] = "Tpm2CACertificate", [IMAGES] = "VMHostBaseImage",
 };
 
+/* Is this one of the authorities? */
+static bool is_in(struct walk *w)
+{
+	const json_t *authority;
+	size_t i;
+
+	json_array_foreach(json_object_get(w->state, "authorities"), i, authority)
+		if (authority_is_self(w->c->a, authority))
+			return true;
+	return false;
+}
+
+static int check_cluster(struct walk *w, struct vmc_error *err)
+{
+	if (!json_array_size(json_object_get(w->state, "authorities"))) {
+		vmc_fail(err, VMC_ESTATE, "this authority is in no cluster, or has not got its state yet");
+		vmc_hint(err, "vmcrypt trust init CLUSTER; or after 'trust join', 'vmcrypt trust remediate' on the authority that makes changes");
+		return VMC_ESTATE;
+	}
+	if (is_in(w))
+		return 0;
+	vmc_fail(err, VMC_ESTATE, "this authority is not in the Trust Authority cluster '%s'", text_of(w->state, "cluster"));
+	vmc_hint(err, "to take it in: 'vmcrypt trust authority show --out FILE' on it, 'vmcrypt trust authority add FILE' where changes are made");
+	return VMC_ESTATE;
+}
+
 static void walk_cluster(struct walk *w)
 {
 	struct vmc_error err = VMC_ERROR_INIT;
-	bool enabled = w->state && json_array_size(json_object_get(w->state, "authorities"));
+	int rc = check_cluster(w, &err);
 
-	if (!enabled) {
-		vmc_fail(&err, VMC_ESTATE, "this authority is in no cluster, or has not got its state yet");
-		vmc_hint(&err, "vmcrypt trust init CLUSTER; or after 'trust join', 'vmcrypt trust remediate' on the authority that makes changes");
-	}
-	tell(w, enabled ? text_of(w->state, "cluster") : NULL, enabled ? NULL : &err);
+	tell(w, w->state ? text_of(w->state, "cluster") : NULL, rc ? &err : NULL);
 }
 
 static void walk_step(struct walk *w, enum step s, json_t *kmx)

@@ -63,6 +63,12 @@ int no_such(struct vmc_error *err, const char *what, const char *name, const cha
 /* What this authority shows others: {name, attest, attest_cert, kmx, kmx_cert, token_key, version}. */
 int authority_self(struct trust_admin *a, const char *address, json_t **self, struct vmc_error *err);
 bool authority_is_self(struct trust_admin *a, const json_t *authority);
+/*
+ * One of its services, its Attestation or its Key Provider Service; by another certificate that is believed, when it does
+ * not show the first. @body NULL: GET.
+ */
+int authority_ask(struct trust_admin *a, const json_t *authority, bool attest, const char *path, const json_t *body,
+		  json_t **answer, struct vmc_error *err);
 /* GET /v1/health of one of its services, "attest" or "kmx". */
 int authority_health(struct trust_admin *a, const json_t *authority, const char *service, json_t **health,
 		     struct vmc_error *err);

@@ -30,6 +30,9 @@ struct authority {
 	struct trust_admin *a;
 	bool down, kmx_down;
 	const char *kms_error;		/* what its Key Provider Service says of the key servers; NULL: they are fine */
+	const char *made, *not_given;	/* the key that it made last; the one that the key server does not give it */
+	const char *refused;		/* why it does not get its own */
+	bool old;			/* it cannot tell which those are */
 	const char *version;		/* NULL: its own */
 	char *etc, config[256];		/* trust.conf is in @etc */
 	bool named;
@@ -47,12 +50,27 @@ static json_t *kmx_health(struct authority *h)
 	size_t i;
 
 	json_array_foreach(json_object_get(state, "key_providers"), i, p)
-		json_array_append_new(all, json_pack("{s:O, s:b, s:[{s:s, s:i, s:b, s:s*}]}", "name",
+		json_array_append_new(all, json_pack("{s:O, s:b, s:[{s:s, s:i, s:b, s:s*}], s:s*, s:s*}", "name",
 						     json_object_get(p, "name"), "reachable", (int)ok, "servers", "host",
-						     "kms", "port", 5696, "ok", (int)ok, "error", h->kms_error));
+						     "kms", "port", 5696, "ok", (int)ok, "error", h->kms_error, "made",
+						     h->made, "refused", h->refused));
 	json_object_set_new(o, "providers", all);
 	json_decref(state);
 	return o;
+}
+
+static int kmx_gets(const struct authority *h, const char *path, const json_t *body, json_t **out, struct vmc_error *e)
+{
+	const char *id = json_string_value(json_array_get(json_object_get(body, "ids"), 0));
+	bool not = h->not_given && !strcmp(id, h->not_given);
+
+	assert_string_equal(path, "/v1/health/keys");
+	if (h->old)
+		return vmc_fail(e, VMC_ENOENT, "nothing answers to '%s'", path);
+	*out = json_pack("{s:O, s:[{s:s, s:s, s:o*}]}", "provider", json_object_get(body, "provider"), "keys", "id", id,
+			 "state", not ? "Unknown" : "Active", "error",
+			 not ? json_pack("{s:s, s:s}", "code", "ProviderRefused", "text", "it is another's") : NULL);
+	return 0;
 }
 
 static int answer(struct authority *h, bool kmx, const char *path, const json_t *body, json_t **out,
@@ -61,6 +79,8 @@ static int answer(struct authority *h, bool kmx, const char *path, const json_t 
 	enum trust_role role = TRUST_ROLE_AUDITOR;	/* as authorities are to each other */
 	int rc;
 
+	if (kmx && body)
+		return kmx_gets(h, path, body, out, e);
 	if (body)
 		return trust_admin(h->a, role, path + strlen("/v1/admin/"), body, out, e);
 	assert_string_equal(path, "/v1/health");
@@ -653,10 +673,10 @@ static void test_import_key(void **state)
 /* ---- health -------------------------------------------------------------------------------------------- */
 
 /* The first element that is not healthy, and why; "" when all are. */
-static const char *unhealthy(const char **why)
+static const char *unhealthy_at(struct authority *h, const char **why)
 {
 	static char s[200], reason[800];
-	json_t *o = call(&net[0], "health", NULL), *last;
+	json_t *o = call(h, "health", NULL), *last;
 	size_t n = json_array_size(json_object_get(o, "elements"));
 
 	last = element(o, "elements", n - 1);
@@ -670,6 +690,33 @@ static const char *unhealthy(const char **why)
 	if (why)
 		*why = reason;
 	return s;
+}
+
+static const char *unhealthy(const char **why)
+{
+	return unhealthy_at(&net[0], why);
+}
+
+/* Who is removed is told, if it can be; whoever asks there hears of it. */
+static void test_removed(void **state)
+{
+	const char *why;
+	json_t *o;
+
+	(void)state;
+	make_cluster();
+	o = call(&net[0], "authority-remove", json_pack("{s:s}", "name", "ta-2"));
+	assert_true(json_is_true(json_object_get(o, "told")));
+	json_decref(o);
+	assert_string_equal(unhealthy_at(&net[1], &why), "The TrustAuthorityCluster is not healthy, please fix it first!");
+	assert_contains(why, "this authority is not in the Trust Authority cluster");
+	o = call(&net[1], "authority-show", NULL);
+	do_call(&net[0], "authority-add", json_pack("{s:o}", "authority", o));
+	net[1].down = true;
+	o = call(&net[0], "authority-remove", json_pack("{s:s}", "name", "ta-2"));
+	assert_false(json_is_true(json_object_get(o, "told")));
+	assert_contains(text(o, "error"), "Connection refused");
+	json_decref(o);
 }
 
 static void test_health_walk(void **state)
@@ -695,6 +742,17 @@ static void test_health_walk(void **state)
 	assert_string_equal(unhealthy(&why), "The KeyProvider is not healthy, please fix it first!");
 	assert_contains(why, "authority 'ta-1' cannot use server kms:5696 of key provider 'kms': no route to host");
 	net[0].kms_error = NULL;
+	net[0].made = net[1].not_given = "k-1";
+	assert_string_equal(unhealthy(&why), "The KeyProvider is not healthy, please fix it first!");
+	assert_contains(why, "authority 'ta-2' does not get key 'k-1' of key provider 'kms', which authority 'ta-1' made: it is another's");
+	net[1].old = true;
+	assert_string_equal(unhealthy(NULL), "The Tpm2AttestationSettings is not healthy, please fix it first!");
+	net[1].old = false;
+	net[1].not_given = "k-0";
+	net[1].made = net[0].refused = "k-2";
+	assert_string_equal(unhealthy(&why), "The KeyProvider is not healthy, please fix it first!");
+	assert_contains(why, "authority 'ta-1' does not get a key any more that it made with key provider 'kms': k-2");
+	net[0].refused = NULL;
 	assert_string_equal(unhealthy(&why), "The Tpm2AttestationSettings is not healthy, please fix it first!");
 	self = call(&net[0], "authority-show", NULL);
 	do_call(&net[0], "ek-add", json_pack("{s:s, s:O}", "name", "host-1", "pub", json_object_get(self, "token_key")));
@@ -1238,7 +1296,7 @@ int main(void)
 		TEST(test_key_provider_comes_again),
 		TEST(test_services_info),
 		TEST(test_import_key),
-		TEST(test_health_walk),
+		TEST(test_health_walk), TEST(test_removed),
 		TEST(test_upgrade_order),
 		TEST(test_rotate_certificate),
 		TEST(test_rotate_elsewhere),
