@@ -130,6 +130,13 @@ check "and another VM" "'db' created" 0 vm vm create db --dir /srv/vms/guests
 check "one powers on" 'is on' 0 vm vm power-on web
 runs_on
 
+# ---- a key server that gives each authority only its own keys ------------------------------------
+key_server_known ta2 ta2
+unhealthy KeyProvider "ta2 is another one to the key server"
+said "it gets no key that ta1 made" "authority 'ta2' does not get key .* which authority 'ta1' made: "
+key_server_known ta2
+becomes "with the certificate of both it does" 'VMHostBaseImage .*first .*yes' 0 trust health
+
 # ---- an image that nobody knows any more ------------------------------------------------------
 check "its image is removed" '' 0 trust base-image remove first
 remediated
@@ -172,7 +179,10 @@ attested "which the host does not need" 'Base image: second'
 # ---- an authority is removed, reverted, and added again ---------------------------------------
 check "an authority is removed" '' 0 trust authority remove ta2
 becomes "the rest is healthy" 'VMHostBaseImage .*second .*yes' 0 trust health
-check "the one that went is set back" '' 0 member ta2 stop
+check "the one that went serves no host" 'is not in the Trust Authority cluster' 0 \
+	member host1 ask ta2 '{"ak_receipt":"x"}' /v1/attest/challenge
+check "and says so" 'is not in the Trust Authority cluster' 9 on ta2 vmcrypt trust health
+check "it is set back" '' 0 member ta2 stop
 check "and starts" '' 0 member ta2 start
 authority_added ta2
 becomes "it is as consistent as the other" 'AttestationServiceStatus .*ta2 .*yes' 0 trust health
@@ -180,6 +190,11 @@ becomes "it is as consistent as the other" 'AttestationServiceStatus .*ta2 .*yes
 # ---- what is first not healthy -------------------------------------------------------------------
 check "a key server stops" '' 0 member ta2 kms-stop
 unhealthy KeyProvider "the walk comes to it"
+key=$(on host1 sh -c "vmcrypt --json vm show db | jq -r .home.key")
+check "a VM has no key on the host" '' 0 vm key remove --force "$key"
+check "does not power on" "$unavailable" 8 vm vm power-on db
+said "the key server is named" "key provider service of 'ta[12]'.*key server"
+check "the host is attested all the same" 'attested' 0 vm trust host status ta
 check "a Key Provider Service stops" '' 0 member ta2 stop vmcrypt-kmxd
 unhealthy KeyProviderServiceStatus "which comes before it"
 check "an Attestation Service stops" '' 0 member ta2 stop vmcrypt-attestd

@@ -78,7 +78,7 @@ machine_up()
 # machines_up: all of HOSTS, at once
 machines_up()
 {
-	local host pids=() i
+	local host pids=() i down=
 
 	for host in "${HOSTS[@]}"; do
 		case $host in
@@ -89,8 +89,12 @@ machines_up()
 		pids+=($!)
 	done
 	for i in "${!HOSTS[@]}"; do
-		wait "${pids[i]}" || bail "${HOSTS[i]} does not come up: $(tail -n 10 "$VMCRYPT_LAB/${HOSTS[i]}.log")"
+		wait "${pids[i]}" || down+=" ${HOSTS[i]}"
 	done
+	for host in $down; do
+		diag "$(tail -n 10 "$VMCRYPT_LAB/$host.log")"
+	done
+	[ -z "$down" ] || bail "these do not come up:$down"
 	ok "these are up: ${HOSTS[*]}"
 }
 
@@ -114,17 +118,18 @@ authority_added()
 	becomes "they are in step" "$1 .*in step" 0 on ta1 vmcrypt trust authority list
 }
 
-# key_server_known NAME: the key server makes a certificate for authority NAME. Its keys belong to the name in it, so
-# that all authorities have the same.
+# key_server_known NAME [CLIENT]: the key server makes a certificate for authority NAME. Its keys belong to the name in
+# it, so that all authorities have the same, unless CLIENT is another.
 key_server_known()
 {
-	local file
+	local file who=${2-dc1}
 
-	check "the key server makes a certificate for $1" '' 0 member ta2 client
-	for file in dc1.pem dc1.key; do
+	check "the key server makes a certificate for $1" '' 0 member ta2 client "$who"
+	for file in "$who.pem" "$who.key"; do
 		[ "$1" = ta2 ] || cp "$(file_of ta2 "$file")" "$(file_of "$1" "$file")"
 	done
-	check "$1 takes it" 'installed' 0 on "$1" vmcrypt trust key-provider trust kms import /lab/dc1.pem /lab/dc1.key
+	check "$1 takes it" 'installed' 0 \
+		on "$1" vmcrypt trust key-provider trust kms import "/lab/$who.pem" "/lab/$who.key"
 }
 
 # cluster_made: ta1 and ta2, and the key server on ta2

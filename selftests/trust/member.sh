@@ -52,9 +52,9 @@ kms)		# the key server; prints the CA of its certificate
 kms-stop)
 	"$LAB_TREE/tools/lab" pykmip stop "$kms" >&2
 	;;
-client)		# a certificate for who is dc1 to the key server
-	"$LAB_TREE/tools/lab" pykmip cert "$kms" dc1 >&2
-	cp "$kms/dc1.pem" "$kms/dc1.key" /lab
+client)		# NAME: a certificate for who has that name to the key server
+	[ -e "$kms/$2.pem" ] || "$LAB_TREE/tools/lab" pykmip cert "$kms" "$2" >&2
+	cp "$kms/$2.pem" "$kms/$2.key" /lab
 	;;
 trusted)	# vmcryptd, which looks at its providers often
 	mkdir -p /etc/vmcrypt "$vms"

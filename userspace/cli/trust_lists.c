@@ -72,7 +72,20 @@ int verb_trust_authority_list(struct cli *c)
 
 int verb_trust_authority_remove(struct cli *c)
 {
-	return by_name(c, "authority-remove", N_("the authority is out of the cluster; tell the others: vmcrypt trust remediate"));
+	const char *name = c->operands[0], *error;
+	json_t *o = NULL;
+	int r = trust_ask(c, "authority-remove", json_pack("{s:s}", "name", name), &o);
+
+	if (r)
+		return r;
+	error = json_string_value(json_object_get(o, "error"));
+	out_say(c, "the authority is out of the cluster; tell the others: vmcrypt trust remediate");
+	if (error)
+		out_say(c, "It does not know that, and may go on serving hosts (%s): on it, 'vmcrypt trust service stop', and withdraw its certificate on the key servers",
+			error);
+	out_done(c, "name", name);
+	json_decref(o);
+	return 0;
 }
 
 /* ---- TPMs ---------------------------------------------------------------------------- */

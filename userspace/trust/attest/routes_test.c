@@ -30,15 +30,21 @@ struct world {
 	struct refusal r;
 };
 
-static void verb(struct world *w, const char *name, json_t *params)
+/* @params is consumed. */
+static json_t *admin(struct world *w, const char *name, json_t *params)
 {
 	struct vmc_error e = VMC_ERROR_INIT;
 	json_t *result = NULL;
 
-	assert_non_null(params);
 	assert_ok(trust_admin(w->admin, TRUST_ROLE_ADMIN, name, params, &result, &e), &e);
 	json_decref(params);
-	json_decref(result);
+	return result;
+}
+
+static void verb(struct world *w, const char *name, json_t *params)
+{
+	assert_non_null(params);
+	json_decref(admin(w, name, params));
 }
 
 static void init_cluster(struct world *w)
@@ -125,6 +131,7 @@ static int teardown(void **state)
 	http_server_stop(w->u.server);
 	trust_admin_close(w->admin);
 	w->u.kind->close(&w->u);
+	unit_forget_member(&w->u);
 	stats_free(w->u.stats);
 	trust_state_close(w->u.state);
 	http_identity_close(&w->u.identity);
@@ -170,6 +177,39 @@ static void attests_over_https(void **state)
 	assert_string_equal(w->r.reason, REASON_POLICY_MISMATCH);
 	assert_true(json_is_array(json_object_get(w->r.details, "events")));
 	assert_contains(w->r.err.text, "(correlation 00112233445566ff)");
+	json_decref(a);
+}
+
+/* Out of the cluster it serves no host; back in it, it does. */
+static void serves_while_it_is_in(void **state)
+{
+	struct world *w = *state;
+	struct vmc_error e = VMC_ERROR_INIT;
+	json_t *a, *mine, *other;
+	char *pem;
+
+	fill_state(w);
+	mine = admin(w, "authority-show", NULL);
+	other = json_deep_copy(mine);
+	assert_ok(http_identity_pem(&w->auditor_id, &pem, &e), &e);
+	json_object_set_new(other, "name", json_string("ta2"));
+	json_object_set_new(other, "attest", json_string("127.0.0.2:1"));
+	json_object_set_new(other, "kmx", json_string("127.0.0.2:2"));
+	json_object_set_new(other, "attest_cert", json_string(pem));
+	json_object_set_new(other, "kmx_cert", json_string(pem));
+	free(pem);
+	verb(w, "authority-add", json_pack("{s:o}", "authority", other));
+	assert_ok(ask(w, w->host, "/v1/enroll", mock_host_enroll(w->h), &a), &w->r.err);
+	json_decref(a);
+	verb(w, "authority-remove", json_pack("{s:s}", "name", "ta1"));
+	assert_code(ask(w, w->host, "/v1/enroll", mock_host_enroll(w->h), &a), VMC_ESTATE, &w->r.err);
+	assert_string_equal(w->r.reason, REASON_UNAVAILABLE);	/* the host asks another one */
+	assert_contains(w->r.err.text, "this authority is not in the Trust Authority cluster");
+	assert_ok(ask(w, w->auditor, "/v1/health", NULL, &a), &w->r.err);
+	assert_null(json_object_get(a, "images"));
+	json_decref(a);
+	verb(w, "authority-add", json_pack("{s:o}", "authority", mine));
+	assert_ok(ask(w, w->host, "/v1/enroll", mock_host_enroll(w->h), &a), &w->r.err);
 	json_decref(a);
 }
 
@@ -301,7 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(attests_over_https), T(writes_metrics), T(has_roles), T(serves_nobody_before_init), T(takes_another_token_key),
+		T(attests_over_https), T(serves_while_it_is_in), T(writes_metrics), T(has_roles), T(serves_nobody_before_init), T(takes_another_token_key),
 	};
 	struct vmc_error e = VMC_ERROR_INIT;
 

@@ -134,6 +134,7 @@ static void reload(struct unit *u)
 		http_identity_close(&u->identity);
 		u->identity = id;
 	}
+	unit_forget_member(u);
 	if (u->kind->reload && u->kind->reload(u, &err))
 		log_error("its own files are not taken", &err);
 	tell_status(u);
@@ -255,6 +256,7 @@ static void stop(struct unit *u)
 	http_server_stop(u->server);
 	if (u->data)
 		u->kind->close(u);
+	unit_forget_member(u);
 	stats_free(u->stats);
 	http_identity_close(&u->identity);
 	trust_state_close(u->state);
@@ -323,6 +325,41 @@ int unit_main(int argc, char **argv, const struct unit_kind *kind)
 
 /* ---- for handlers ------------------------------------------------------------ */
 
+static pthread_mutex_t member_lock = PTHREAD_MUTEX_INITIALIZER;	/* member_of and member of the unit */
+
+void unit_forget_member(struct unit *u)
+{
+	pthread_mutex_lock(&member_lock);
+	json_decref(u->member_of);
+	u->member_of = NULL;
+	pthread_mutex_unlock(&member_lock);
+}
+
+/* Is this one of the authorities in @state? Found out once for each state: it takes all their certificates. */
+static bool is_member(struct unit *u, json_t *state)
+{
+	bool member;
+
+	pthread_mutex_lock(&member_lock);
+	if (u->member_of != state) {
+		json_decref(u->member_of);
+		u->member_of = json_incref(state);
+		u->member = trust_state_lists(state, u->identity.fingerprint);
+	}
+	member = u->member;
+	pthread_mutex_unlock(&member_lock);
+	return member;
+}
+
+/* Who was taken out, for instance because the machine is not to be trusted any more, serves no host. */
+static int not_member(const json_t *state, struct refusal *r)
+{
+	vmc_fail(&r->err, VMC_ESTATE, "this authority is not in the Trust Authority cluster '%s'",
+		 json_string_value(json_object_get(state, "cluster")));
+	vmc_hint(&r->err, "another authority serves; to take this one in: 'vmcrypt trust authority show --out FILE' on it, 'vmcrypt trust authority add FILE' where changes are made");
+	return refuse(r, REASON_UNAVAILABLE);
+}
+
 int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum trust_role *role, struct refusal *r)
 {
 	/* the loop looks, too, and tells what is wrong; here it is so that nobody gets an old answer */
@@ -332,6 +369,12 @@ int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum t
 		vmc_fail(&r->err, VMC_ESTATE, "this authority is in no Trust Authority cluster yet");
 		vmc_hint(&r->err, "on it: 'vmcrypt trust init CLUSTER' for a new cluster, 'vmcrypt trust join' for one that there is");
 		return refuse(r, REASON_UNAVAILABLE);
+	}
+	if (!is_member(u, *state)) {
+		not_member(*state, r);
+		json_decref(*state);
+		*state = NULL;
+		return r->err.code;
 	}
 	*role = TRUST_ROLE_NONE;
 	return *c->fingerprint ? trust_state_role(*state, c->fingerprint, role) : 0;

@@ -43,6 +43,8 @@ struct unit {
 	sd_event *event;
 	sd_event_source *settled;	/* some time after the last change of the state's files */
 	struct http_identity identity;
+	json_t *member_of;		/* of this state it is known whether it lists @identity: @member */
+	bool member;
 	struct http_server *server;
 	struct stats *stats;
 	struct care *care;
@@ -54,9 +56,11 @@ int unit_main(int argc, char **argv, const struct unit_kind *kind);
 
 /*
  * For handlers: the state as it is now, counted, and what the client's certificate may do. VMC_ESTATE with reason
- * "unavailable": this authority is in no cluster.
+ * "unavailable": this authority is in no cluster, or not any more.
  */
 int unit_state(struct unit *u, const struct http_call *c, json_t **state, enum trust_role *role, struct refusal *r);
+/* The identity changed, or the unit comes to its end. */
+void unit_forget_member(struct unit *u);
 /* For handlers: the requests that a role is needed for. VMC_EPERM with reason "not_authorized". */
 int unit_allow(enum trust_role has, enum trust_role needs, struct refusal *r);
 /* For handlers: a refusal for the metrics, by its reason. */

@@ -81,19 +81,27 @@ static bool has_fingerprint(const json_t *authority, const char *member, const c
 
 static const char *const certificates[] = { "attest_cert", "attest_also", "kmx_cert", "kmx_also" };
 
+bool trust_state_lists(const json_t *snapshot, const char *cert_sha256)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(snapshot, "authorities"), i, e)
+		for (size_t k = 0; k < ARRAY_SIZE(certificates); k++)
+			if (has_fingerprint(e, certificates[k], cert_sha256))
+				return true;
+	return false;
+}
+
 int trust_state_role(const json_t *snapshot, const char *cert_sha256, enum trust_role *role)
 {
-	const json_t *e, *all = json_object_get(snapshot, "authorities");
 	const json_t *p = tstate_find(json_object_get(snapshot, "principals"), "fingerprint", cert_sha256, NULL);
-	size_t i;
 
 	*role = TRUST_ROLE_NONE;
 	if (p)
 		return trust_role_parse(json_string_value(json_object_get(p, "role")), role);
-	json_array_foreach(all, i, e)
-		for (size_t k = 0; k < ARRAY_SIZE(certificates); k++)
-			if (has_fingerprint(e, certificates[k], cert_sha256))
-				*role = TRUST_ROLE_AUDITOR;
+	if (trust_state_lists(snapshot, cert_sha256))
+		*role = TRUST_ROLE_AUDITOR;
 	return 0;
 }
 

@@ -61,6 +61,9 @@ json_t *trust_state_json(struct trust_state *s);
 /* What the certificate whose SHA-256 is @cert_sha256 (64 hex digits) may do. 0, also for TRUST_ROLE_NONE. */
 int trust_state_role(const json_t *snapshot, const char *cert_sha256, enum trust_role *role);
 
+/* Is that the certificate of a service of an authority in the cluster, or the one that is to come or go? */
+bool trust_state_lists(const json_t *snapshot, const char *cert_sha256);
+
 /* SHA-256 of the canonical JSON, in hex: two authorities with the same serial and hash are in step. */
 #define TRUST_HASH	65
 int trust_state_hash(const json_t *snapshot, char out[TRUST_HASH], struct vmc_error *err);
