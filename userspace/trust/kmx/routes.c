@@ -212,30 +212,8 @@ static void close_unit(struct unit *u)
 
 #define ALARM_KMS	"kms-unreachable"
 
-static void look_provider(struct unit *u, const json_t *p)
-{
-	const char *name = json_string_value(json_object_get(p, "name"));
-	const char *error = json_string_value(json_object_get(p, "error"));
-	const struct stats_alarm a = { ALARM_KMS, VMC_MSG_TA_KMS_UNREACHABLE, name };
-	const json_t *days, *server;
-	char what[400];
-	size_t i;
-
-	stats_alarm(u->stats, &a, !json_is_true(json_object_get(p, "reachable")), error ? error : "no server answers");
-	days = json_object_get(json_object_get(p, "client_cert"), "days_left");
-	snprintf(what, sizeof(what), "client of %s", name);
-	if (json_is_integer(days))
-		unit_look_cert(u, what, (int)json_integer_value(days));
-	json_array_foreach(json_object_get(p, "servers"), i, server) {
-		days = json_object_get(server, "cert_days_left");
-		snprintf(what, sizeof(what), "server %s:%lld of %s", json_string_value(json_object_get(server, "host")),
-			 (long long)json_integer_value(json_object_get(server, "port")), name);
-		if (json_is_integer(days))
-			unit_look_cert(u, what, (int)json_integer_value(days));
-	}
-}
-
-static void put_servers(FILE *f, const json_t *p)
+/* Of each server of @p, as "host:port". */
+static void each_server(const json_t *p, void (*fn)(const json_t *server, const char *where, void *data), void *data)
 {
 	const json_t *server;
 	char where[300];
@@ -244,29 +222,77 @@ static void put_servers(FILE *f, const json_t *p)
 	json_array_foreach(json_object_get(p, "servers"), i, server) {
 		snprintf(where, sizeof(where), "%s:%lld", json_string_value(json_object_get(server, "host")),
 			 (long long)json_integer_value(json_object_get(server, "port")));
-		prom_value(f, "trust_key_server_up", "provider", json_string_value(json_object_get(p, "name")), "server", where,
-			   json_is_true(json_object_get(server, "ok")));
+		fn(server, where, data);
 	}
+}
+
+/* What a server, or the client's certificate, is to be told of. */
+struct look {
+	struct unit *u;
+	FILE *f;
+	const char *provider;
+};
+
+static void look_server(const json_t *server, const char *where, void *data)
+{
+	const json_t *days = json_object_get(server, "cert_days_left");
+	const struct look *l = data;
+	char what[400];
+
+	snprintf(what, sizeof(what), "server %s of %s", where, l->provider);
+	if (json_is_integer(days))
+		unit_look_cert(l->u, what, (int)json_integer_value(days));
+}
+
+static void look_provider(struct unit *u, const json_t *p)
+{
+	const json_t *days = json_object_get(json_object_get(p, "client_cert"), "days_left");
+	const char *name = json_string_value(json_object_get(p, "name"));
+	const char *error = json_string_value(json_object_get(p, "error"));
+	const struct stats_alarm a = { ALARM_KMS, VMC_MSG_TA_KMS_UNREACHABLE, name };
+	struct look l = { .u = u, .provider = name };
+	char what[400];
+
+	stats_alarm(u->stats, &a, !json_is_true(json_object_get(p, "reachable")), error ? error : "no server answers");
+	snprintf(what, sizeof(what), "client of %s", name);
+	if (json_is_integer(days))
+		unit_look_cert(u, what, (int)json_integer_value(days));
+	each_server(p, look_server, &l);
+}
+
+static void put_server(const json_t *server, const char *where, void *data)
+{
+	const struct look *l = data;
+
+	prom_value(l->f, "trust_key_server_up", "provider", l->provider, "server", where,
+		   json_is_true(json_object_get(server, "ok")));
+}
+
+static void put_servers(FILE *f, const json_t *p)
+{
+	struct look l = { .f = f, .provider = json_string_value(json_object_get(p, "name")) };
+
+	each_server(p, put_server, &l);
+}
+
+static void put_days_of(const struct look *l, const json_t *days, const char *of)
+{
+	if (json_is_integer(days))
+		prom_value(l->f, "trust_key_provider_certificate_days_left", "provider", l->provider, "of", of,
+			   json_integer_value(days));
+}
+
+static void put_server_days(const json_t *server, const char *where, void *data)
+{
+	put_days_of(data, json_object_get(server, "cert_days_left"), where);
 }
 
 static void put_days(FILE *f, const json_t *p)
 {
-	const json_t *server, *days = json_object_get(json_object_get(p, "client_cert"), "days_left");
-	const char *name = json_string_value(json_object_get(p, "name"));
-	char where[300];
-	size_t i;
+	struct look l = { .f = f, .provider = json_string_value(json_object_get(p, "name")) };
 
-	if (json_is_integer(days))
-		prom_value(f, "trust_key_provider_certificate_days_left", "provider", name, "of", "client",
-			   json_integer_value(days));
-	json_array_foreach(json_object_get(p, "servers"), i, server) {
-		days = json_object_get(server, "cert_days_left");
-		snprintf(where, sizeof(where), "%s:%lld", json_string_value(json_object_get(server, "host")),
-			 (long long)json_integer_value(json_object_get(server, "port")));
-		if (json_is_integer(days))
-			prom_value(f, "trust_key_provider_certificate_days_left", "provider", name, "of", where,
-				   json_integer_value(days));
-	}
+	put_days_of(&l, json_object_get(json_object_get(p, "client_cert"), "days_left"), "client");
+	each_server(p, put_server_days, &l);
 }
 
 static void look_unit(struct unit *u, struct care *c, FILE *f)

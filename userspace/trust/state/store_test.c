@@ -365,16 +365,24 @@ static void shares_changes(void **state)
 	down(&b);
 }
 
+/* Two authorities, of which @a has changed the state; that of before. */
+static char *two_and_old(struct authority *a, struct authority *b)
+{
+	char *old;
+
+	two(a, b);
+	assert_ok(trust_state_get(a->s, &old, &err), &err);
+	assert_ok(edit(a, 60), &err);
+	return old;
+}
+
 /* An older state in etcd, though signed, sets nobody back, and does not stay. */
 static void is_not_set_back(void **state)
 {
 	struct authority a, b;
-	char *old;
+	char *old = two_and_old(&a, &b);
 
 	(void)state;
-	two(&a, &b);
-	assert_ok(trust_state_get(a.s, &old, &err), &err);
-	assert_ok(edit(&a, 60), &err);
 	assert_true(sync_state(&b));
 	put_raw(&a, old);
 	assert_false(sync_state(&b));
@@ -427,12 +435,9 @@ static void takes_only_what_is_signed(void **state)
 static void does_not_write_over_newer_ones(void **state)
 {
 	struct authority a, b;
-	char *old;
+	char *old = two_and_old(&a, &b);
 
 	(void)state;
-	two(&a, &b);
-	assert_ok(trust_state_get(a.s, &old, &err), &err);
-	assert_ok(edit(&a, 60), &err);
 	assert_ok(edit(&a, 61), &err);
 	test_write_text(test_path(a.dir, "state.jws"), old);
 	assert_ok(trust_state_reopen(a.s, &err), &err);
