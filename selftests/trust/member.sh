@@ -56,6 +56,9 @@ client)		# NAME: a certificate for who has that name to the key server
 	[ -e "$kms/$2.pem" ] || "$LAB_TREE/tools/lab" pykmip cert "$kms" "$2" >&2
 	cp "$kms/$2.pem" "$kms/$2.key" /lab
 	;;
+sign)		# AUTHORITY: the CA of the key server signs what it asks for
+	"$LAB_TREE/tools/lab" pykmip sign "$kms" "/lab/$2.csr" "/lab/$2.pem" >&2
+	;;
 trusted)	# vmcryptd, which looks at its providers often
 	mkdir -p /etc/vmcrypt "$vms"
 	printf '[kmip]\nconnect_timeout_ms = 2000\n[health]\ninterval = 30\nretry = 1\n' >/etc/vmcrypt/vmcrypt.conf

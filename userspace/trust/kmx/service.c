@@ -598,10 +598,10 @@ int kmx_gets(struct kmx_service *s, const struct kmx_call *c, json_t **result, s
 	struct request q = { .s = s, .c = c, .note = &note, .r = r };
 	int rc = find_provider(&q);
 
-	if (!rc)
-		rc = about(&q, HAS, result);
-	if (q.provider)
-		provider_put(q.provider);
+	if (rc || !q.provider)
+		return rc;
+	rc = about(&q, HAS, result);
+	provider_put(q.provider);
 	return rc;
 }
 
