@@ -407,6 +407,13 @@ host_pid()
 		printf '%s\n' "$pid"
 }
 
+# ended PID: it is gone, or a child of ours that bash does not wait for while it
+# reads; tail takes that for alive
+ended()
+{
+	! alive "$1" || grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
+}
+
 # event_await PATTERN SECONDS: the rest of the event line in EVENT.  1 when
 # the host ended first, 2 when time was over.
 event_await()
@@ -418,11 +425,12 @@ event_await()
 	tailer=$!
 	until=$(($(seconds) + $2))
 	while left=$((until - $(seconds))); [ "$left" -gt 0 ]; do
-		read -r -t "$left" -u "$fd" line
+		read -r -t "$((left < 2 ? left : 2))" -u "$fd" line
 		got=$?
-		if [ "$got" != 0 ]; then
-			# end of file: tail saw that QEMU is gone
-			[ "$got" -gt 128 ] || status=1
+		if [ "$got" -gt 128 ] && ! ended "$pid"; then
+			continue
+		elif [ "$got" != 0 ]; then
+			status=1
 			break
 		fi
 		case $line in
