@@ -343,6 +343,7 @@ static void tells_the_last_key(void **state)
 	char first[PROVIDER_KEY_ID_MAX + 1], last[PROVIDER_KEY_ID_MAX + 1];
 	json_t *a, *key;
 
+	assert_int_equal(json_object_set_new(w->state, "policy", json_pack("{s:b}", "hosts_destroy_keys", 1)), 0);
 	assert_string_equal(told(w, "made"), "");
 	assert_ok(ask(w, "create", json_pack("{s:s}", "label", "1"), &a), &w->r.err);
 	snprintf(first, sizeof(first), "%s", text(a, "id"));
