@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What may befall a host while channels are open, on the real module, as root:
- * signals, frozen processes, a suspended host, little memory; and what 200
- * migrations leave behind. TAP on stdout.
+ * signals, frozen processes, a suspended host, little memory, a peer that
+ * vanishes, a module that is removed; and what 200 migrations leave behind. TAP
+ * on stdout.
  *
  * usage: vmcrypt_lifecycle [FAILSLAB]
  * With FAILSLAB, a folder of the kernel's fault injection: only what is done
@@ -14,7 +15,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,11 +38,15 @@
 
 #define MIB		(1 << 20)
 #define LOOPS		200
+/* Where a kernel, slow for it, tells of each that is left behind. */
+#define LOOPS_SEEN	20
 #define WARM_UP		20
 #define FAULTY		60
+#define REMOVALS	10
 #define PATIENCE	9	/* times NLT_DEADLINE */
 #define QUIET_MS	300
 #define CGROUP		"/sys/fs/cgroup/vmcrypt-lifecycle"
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define SUSPEND_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
 #define RECORD		(256 * 1024)
 /* A record of each migration left behind would be 50 MiB. */
@@ -120,7 +130,9 @@ static void look(struct having *h)
 	h->sockets = sum("/proc/net/sockstat", "TCP: inuse");
 	h->ciphers = sum("/proc/crypto", "refcnt       :");
 	h->slab = sum("/proc/meminfo", "SUnreclaim:");
-	h->pages = sum("/proc/meminfo", "MemAvailable:");
+	/* What a CPU keeps at hand for itself is free as well. */
+	h->pages = sum("/proc/meminfo", "MemAvailable:") +
+		   sum("/proc/zoneinfo", " count:") * (getpagesize() / 1024);
 }
 
 /* From new to del, with two channels: a pump, and a direct one. */
@@ -143,6 +155,7 @@ static bool migrate(unsigned int i)
 
 static void two_hundred(void)
 {
+	const unsigned int loops = access(KMEMLEAK, F_OK) ? LOOPS : LOOPS_SEEN;
 	struct having before, after;
 	unsigned int i;
 	bool ok = true;
@@ -150,7 +163,7 @@ static void two_hundred(void)
 	for (i = 0; i < WARM_UP && ok; i++)
 		ok = migrate(i);
 	look(&before);
-	for (i = 0; i < LOOPS && ok; i++)
+	for (i = 0; i < loops && ok; i++)
 		ok = migrate(i);
 	tap_ok(ok, "%u migrations, with two channels each", i);
 	look(&after);
@@ -346,6 +359,124 @@ static void suspended(struct world *w)
 	world_close(w);
 }
 
+/* The other host */
+
+/* All that was under way between two sockets of this host is lost from now on. */
+static void loopback(bool up)
+{
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (up)
+		ifr.ifr_flags = IFF_UP;
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr))
+		tap_bail("loopback device: %s", strerror(errno));
+	close(fd);
+}
+
+/* What whoever makes the connections asks of them: see userspace/net/tcp.c. */
+static void notice_silence(int fd)
+{
+	const int one = 1, two = 2, ms = 2000;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &one, sizeof(one)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &one, sizeof(one)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &two, sizeof(two)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)))
+		tap_bail("keepalive: %s", strerror(errno));
+}
+
+/* Each end of the wire is alone all at once: no end, no reset, no answer. */
+static void vanished(struct world *w)
+{
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), wire[2];
+	uint8_t byte;
+	int i;
+
+	if (home < 0 || unshare(CLONE_NEWNET)) {
+		tap_skip("no network namespaces here", "a peer that vanishes");
+		return;
+	}
+	loopback(true);
+	tcp_pair(wire);
+	for (i = 0; i < ENDS; i++)
+		notice_silence(wire[i]);
+	w->relayed = false;
+	for (i = 0; i < ENDS; i++)
+		world_open_end(w, i, wire[i], false);
+	pour(w->user[SRC], w->user[DST], MIB, 1);
+	loopback(false);
+	/* The source has something to send, the destination has not. */
+	put(w->user[SRC], 1000, 2);
+	tap_ok(ended(w, SRC, VMCRYPT_END_TRUNCATED) &&
+	       ended(w, DST, VMCRYPT_END_TRUNCATED),
+	       "a peer that vanishes ends the channel, whether it was busy or not");
+	tap_ok(read(w->user[DST], &byte, 1) < 0 && errno == ECONNRESET,
+	       "its plain side has no clean end");
+	world_close(w);
+	if (setns(home, CLONE_NEWNET))
+		tap_bail("setns: %s", strerror(errno));
+	close(home);
+}
+
+/* The module */
+
+static int rmmod(void)
+{
+	return syscall(SYS_delete_module, "vmcrypt", O_NONBLOCK) ? -errno : 0;
+}
+
+/* Remove the module as soon as it lets us. */
+static bool removed(void)
+{
+	int i, ret = rmmod();
+
+	for (i = 0; i < NLT_DEADLINE && ret == -EWOULDBLOCK; i++) {
+		usleep(1000);
+		ret = rmmod();
+	}
+	if (ret)
+		tap_note("rmmod: %s", strerror(-ret));
+	return !ret;
+}
+
+static void sockets(bool open)
+{
+	if (!open) {
+		nlt_close(&events);
+		nlt_close(&nl);
+		return;
+	}
+	nlt_open(&nl);
+	nlt_open(&events);
+	if (nl_socket_add_membership(events.sk, events.group))
+		tap_bail("no group of events");
+}
+
+/* It goes while its channels are being taken apart, and not before they are. */
+static void removals(void)
+{
+	struct world w;
+	unsigned int i;
+	bool ok = true;
+
+	for (i = 0; i < REMOVALS && ok; i++) {
+		world_agree(&w, vm1, VMCRYPT_POLICY_OPPORTUNISTIC);
+		world_open(&w, RELAY_FAIR, i % 2);
+		ok = pour(w.user[SRC], w.user[DST], MIB, i) &&
+		     rmmod() == -EWOULDBLOCK;
+		world_close(&w);
+		ok = removed() && ok;
+		sockets(false);
+		if (system("modprobe vmcrypt"))
+			tap_bail("modprobe vmcrypt fails");
+		sockets(true);
+	}
+	tap_ok(ok, "the module can be removed once the last channel is closed (%u)",
+	       i);
+}
+
 /*
  * A process that writes a stream of its own accord, and what comes of it. What
  * hangs does so for ever: a busy machine gets all the time it wants.
@@ -477,25 +608,23 @@ static void befall(void)
 	held_writer(&w, true, stopped, "stopped");
 	cgroups(&w);
 	suspended(&w);
+	vanished(&w);
 	world_end(&w);
 	tap_ok(all_closed(), "all channels are closed");
 	two_hundred();
+	removals();
 }
 
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
-	nlt_open(&nl);
-	nlt_open(&events);
-	if (nl_socket_add_membership(events.sk, events.group))
-		tap_bail("no group of events");
+	sockets(true);
 	if (argc > 1)
 		faulty(argv[1]);
 	else
 		befall();
 	tap_ok(!info(VMCRYPT_A_INFO_MIGRATIONS) &&
 	       !info(VMCRYPT_A_INFO_CHANNELS), "nothing is left");
-	nlt_close(&events);
-	nlt_close(&nl);
+	sockets(false);
 	return tap_end();
 }

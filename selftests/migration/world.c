@@ -374,7 +374,8 @@ void world_end(struct world *w)
 		migration_op(VMCRYPT_CMD_MIGRATION_DEL, w->migration[i], true);
 }
 
-static void open_end(struct world *w, int end, int wire, bool direct)
+/* The channel of one end over a wire, which it takes; direct, or not. */
+void world_open_end(struct world *w, int end, int wire, bool direct)
 {
 	int plain[2] = { -1, -1 };
 
@@ -408,8 +409,8 @@ void world_open(struct world *w, enum relay_mode mode, bool direct)
 	} else {
 		far[1] = near[1];
 	}
-	open_end(w, SRC, near[0], direct);
-	open_end(w, DST, far[1], false);
+	world_open_end(w, SRC, near[0], direct);
+	world_open_end(w, DST, far[1], false);
 }
 
 /* Closes what is the test's; the channels end by themselves, or have. */

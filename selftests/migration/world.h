@@ -62,6 +62,7 @@ int channel_op(int cmd, uint32_t migration, uint32_t number);
 void world_agree(struct world *w, const uint8_t *vm, int policy);
 void world_end(struct world *w);
 void world_open(struct world *w, enum relay_mode mode, bool direct);
+void world_open_end(struct world *w, int end, int wire, bool direct);
 void world_close(struct world *w);
 int channel_end(const struct world *w, int end);
 bool ended(const struct world *w, int end, int reason);
