@@ -19,6 +19,14 @@ start=$(cat /sys/module/vmcrypt/sections/.text)
 size=$(cat /sys/module/vmcrypt/coresize)
 printf '%s' "$start" >"$fail/require-start"
 printf '0x%x' "$((start + size))" >"$fail/require-end"
+# But for the end of a TCP connection: without memory for it, it is lost for good,
+# whoever made the connection, and the other end cannot find out.
+mapfile -t range < <(sort /proc/kallsyms |
+	awk 'found { print $1; exit } $3 == "tcp_send_fin" { found = 1; print $1 }')
+if [ ${#range[@]} = 2 ]; then
+	printf '0x%s' "${range[0]}" >"$fail/reject-start"
+	printf '0x%s' "${range[1]}" >"$fail/reject-end"
+fi
 echo 32 >"$fail/stacktrace-depth"
 echo N >"$fail/ignore-gfp-wait"
 echo N >"$fail/task-filter"
