@@ -41,7 +41,9 @@ static int begin(struct cli *c)
 		c->foreign = true;
 		return bus_connect(c);
 	}
-	return vmc_fail(&c->err, VMC_EINVAL, "'%s' is no service of an authority: attestation, key-provider", c->operands[0]);
+	vmc_fail(&c->err, VMC_EINVAL, "'%s' is no service of an authority: attestation, key-provider", c->operands[0]);
+	vmc_hint(&c->err, "'vmcrypt trust service status' shows them");
+	return VMC_EINVAL;
 }
 
 /* What systemd says, in its own words. */
@@ -125,8 +127,6 @@ static int run_job(struct cli *c, const char *method, const char *unit)
 	sd_bus_slot *slot = NULL;
 	int r = sd_bus_match_signal(c->bus, &slot, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved", on_removed, &j);
 
-	if (r >= 0)	/* systemd tells of jobs to those who subscribed, and minds no second time */
-		r = sd_bus_call_method(c->bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", NULL, NULL, "");
 	r = r < 0 ? bus_fail(c, r, N_("hear from systemd")) : start_job(c, method, unit, &j);
 	if (!r)
 		r = wait_job(c, &j);
@@ -138,12 +138,22 @@ static int run_job(struct cli *c, const char *method, const char *unit)
 	return VMC_ESTATE;
 }
 
+/* systemd tells of jobs to those who subscribed: once, it refuses a second time. */
+static int subscribe(struct cli *c)
+{
+	int r = sd_bus_call_method(c->bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", NULL, NULL, "");
+
+	return r < 0 ? bus_fail(c, r, N_("hear from systemd")) : 0;
+}
+
 /* @done: what is said of each, of N_(). */
 static int run_jobs(struct cli *c, const char *method, const char *done)
 {
 	json_t *names = json_array();
 	int r = begin(c);
 
+	if (!r)
+		r = subscribe(c);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(services); i++) {
 		if (!is_meant(c, &services[i]))
 			continue;
