@@ -96,11 +96,11 @@ for unit in vmcrypt-attestd vmcrypt-kmxd; do
 	check "$unit: no secret of it is in the journal" finds_not "PRIVATE KEY" <(journalctl -q -t "$unit")
 done
 check "kmxd reads the state" nsenter -m -t "$pid" test -r /var/lib/vmcrypt-trust/state.jws
-for file in state.jws cluster.key attestd/token.key; do
+for file in state.jws cluster.pub attestd/cluster.key attestd/token.key; do
 	check "and cannot write $file" bash -c '! nsenter -m -t "$0" sh -c ">>/var/lib/vmcrypt-trust/$1" 2>/dev/null' \
 		"$pid" "$file"
 done
-for file in cluster.key attestd/token.key; do
+for file in attestd/cluster.key attestd/token.key; do
 	check "nor read $file" bash -c '! nsenter -m -t "$0" sh -c "test -s /var/lib/vmcrypt-trust/$1"' "$pid" "$file"
 done
 
@@ -113,7 +113,7 @@ check "systemd has stopped it" is inactive systemctl is-active vmcrypt-kmxd.serv
 check "in good order" is success systemctl show -P Result vmcrypt-kmxd.service
 check "and not the other" is active systemctl is-active vmcrypt-attestd.service
 check "service status says so by its own status" bash -c 'vmcrypt trust service status; test $? = 9'
-refuses "no key without it" 8 'key provider service of' vmcrypt vm create web --dir "$WORK"
+refuses "no key without it" 8 'key provider service of' vmcrypt vm create no-key --dir "$WORK"
 check "service start" vmcrypt trust service start
 check "all run again" vmcrypt trust service status
 before=$(systemctl show -P MainPID vmcrypt-attestd.service)
@@ -122,6 +122,7 @@ check "it is another process" test "$(systemctl show -P MainPID vmcrypt-attestd.
 check "the host attests with that" vmcrypt trust host attest ta
 refuses "there are no other services" 1 'no service of an authority' vmcrypt trust service restart frob
 before=$(systemctl show -P MainPID vmcrypt-kmxd.service)
+[ "$before" != 0 ] || bail "no Key Provider Service to kill"
 kill -KILL "$before"
 started_anew()
 {
@@ -154,7 +155,7 @@ correlated "attestation" vmcrypt-attestd
 check "the image comes back" know_image
 check "the host attests" vmcrypt trust host attest ta
 check "the key server goes" kms_stop
-refuses "a key is refused" '*' 'correlation' vmcrypt vm create web --dir "$WORK"
+refuses "a key is refused" '*' 'correlation' vmcrypt vm create no-key --dir "$WORK"
 correlated "key" vmcrypt-kmxd
 check "the key server comes back" kms_start
 
@@ -216,6 +217,6 @@ for service in attestation:5700 key-provider:5701; do
 	check "$service: the host attests for good" vmcrypt trust host attest ta
 done
 check "everything is healthy after it" wait_for 20 healthy
-check "the host gets a key" vmcrypt vm create web --dir "$WORK"
+check "the host gets a key" vmcrypt vm create db --dir "$WORK"
 
 done_testing

@@ -14,7 +14,7 @@
 #define TOKEN_KEY	"token.key"
 #define STATE_NAME	"state.jws"
 #define PUBLIC_NAME	"cluster.pub"
-#define CLUSTER_KEY	"cluster.key"
+#define CLUSTER_KEY	"attestd/cluster.key"
 #define CONFIG_NAME	"trust.conf"	/* in a backup; elsewhere on disk than the others */
 #define CONFIG_MAX	65536
 

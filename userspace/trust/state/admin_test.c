@@ -977,7 +977,7 @@ static void assert_config(const struct authority *h, const char *want)
 static void test_backup_and_restore(void **state)
 {
 	static const char *const kept[] = {
-		"state.jws", "cluster.key", "cluster.pub", "attestd/host.key", "attestd/host.pem", "attestd/token.key",
+		"state.jws", "attestd/cluster.key", "cluster.pub", "attestd/host.key", "attestd/host.pem", "attestd/token.key",
 		"kmxd/host.key", "kmxd/host.pem", "kmxd/providers/kms/client.key", "kmxd/providers/kms/provider.conf",
 		"kmxd/providers/default",
 	};
@@ -1028,13 +1028,15 @@ static void block_old(const char *path)
 	char at[4096];
 
 	(void)path;
-	snprintf(at, sizeof(at), "%s/.restore/old/cluster.key", net[1].dir);
+	snprintf(at, sizeof(at), "%s/attestd/.restore/old/attestd", net[1].dir);
+	assert_int_equal(mkdir(at, 0700), 0);
+	snprintf(at, sizeof(at), "%s/attestd/.restore/old/attestd/cluster.key", net[1].dir);
 	assert_int_equal(mkdir(at, 0700), 0);
 }
 
 static void refuse_restore(int fd, const char *why)
 {
-	char *state = content(&net[1], "state.jws"), *key = content(&net[1], "cluster.key"), *now;
+	char *state = content(&net[1], "state.jws"), *key = content(&net[1], "attestd/cluster.key"), *now;
 
 	assert_int_not_equal(restore(&net[1], "correct horse battery", fd, true), 0);
 	assert_contains(err.text, why);
@@ -1042,13 +1044,13 @@ static void refuse_restore(int fd, const char *why)
 	now = content(&net[1], "state.jws");
 	assert_string_equal(now, state);
 	free(now);
-	now = content(&net[1], "cluster.key");
+	now = content(&net[1], "attestd/cluster.key");
 	assert_string_equal(now, key);
 	free(now);
 	free(key);
 	free(state);
 	assert_int_not_equal(access(test_path(net[1].dir, "kmxd/providers/kms"), F_OK), 0);
-	assert_int_not_equal(access(test_path(net[1].dir, ".restore"), F_OK), 0);
+	assert_int_not_equal(access(test_path(net[1].dir, "attestd/.restore"), F_OK), 0);
 	assert_int_not_equal(access(test_path(net[1].etc, "trust.conf.restore"), F_OK), 0);
 	/* it is still the authority that it was */
 	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
@@ -1076,7 +1078,7 @@ static void test_restore_is_whole(void **state)
 	assert_config(&net[1], "[authority]\nname = ta-2\n");
 	assert_ok(restore(&net[1], "correct horse battery", fd, true), &err);
 	assert_config(&net[1], "[authority]\nname = ta-1\n");
-	same_content(&net[0], &net[1], "cluster.key");
+	same_content(&net[0], &net[1], "attestd/cluster.key");
 	close(fd);
 	test_write_text(test_path(net[0].etc, "trust.conf"), "nonsense");
 	assert_ok(backup(&net[0], "correct horse battery", &fd), &err);
@@ -1124,7 +1126,7 @@ static int craft(const char *const files[][2], size_t n)
 	size_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/cluster.key", net[0].dir);
+	snprintf(path, sizeof(path), "%s/attestd/cluster.key", net[0].dir);
 	assert_ok(cert_key_load(path, &key, &err), &err);
 	assert_ok(backup_body_new(&b, &err), &err);
 	for (size_t i = 0; i < n; i++)
@@ -1159,21 +1161,21 @@ static void test_crafted_backups(void **state)
 	do_call(&net[0], "init", json_pack("{s:s}", "cluster", "blue"));
 	do_call(&net[1], "init", json_pack("{s:s}", "cluster", "red"));
 	pub = content(&net[0], "cluster.pub");
-	key = content(&net[0], "cluster.key");
+	key = content(&net[0], "attestd/cluster.key");
 	jws = content(&net[0], "state.jws");
-	other_key = content(&net[1], "cluster.key");
+	other_key = content(&net[1], "attestd/cluster.key");
 	other_jws = content(&net[1], "state.jws");
-	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", other_jws } },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "attestd/cluster.key", key }, { "state.jws", other_jws } },
 		      3, VMC_EAUTH, "signature was not made with");
-	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", other_key }, { "state.jws", jws } },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "attestd/cluster.key", other_key }, { "state.jws", jws } },
 		      3, VMC_EINVAL, "private key is not that of its cluster");
-	refuse_backup((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws },
+	refuse_backup((file_list){ { "cluster.pub", pub }, { "attestd/cluster.key", key }, { "state.jws", jws },
 						{ "cluster.pub", other_key } }, 4, VMC_EINVAL, "'cluster.pub' is in it twice");
 	now = content(&net[1], "state.jws");
 	assert_string_equal(now, other_jws);
 	free(now);
 	do_call(&net[1], "policy-set", json_pack("{s:i}", "lease", 60));
-	fd = craft((file_list){ { "cluster.pub", pub }, { "cluster.key", key }, { "state.jws", jws } }, 3);
+	fd = craft((file_list){ { "cluster.pub", pub }, { "attestd/cluster.key", key }, { "state.jws", jws } }, 3);
 	assert_ok(restore(&net[1], "correct horse battery", fd, true), &err);
 	assert_int_equal(restored, 3);
 	same_content(&net[0], &net[1], "state.jws");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * DIR/.restore/new gets what comes, DIR/.restore/old what was there; both are on one file system, so that only renames
+ * DIR/attestd/.restore/new gets what comes, and old beside it what was there; both are on one file system, so that only renames
  * are left when something is replaced. The state goes first and comes last. See restore.h.
  */
 #include "restore.h"
@@ -16,7 +16,7 @@
 
 #include "../../lib/fs.h"
 
-#define WORK	".restore"
+#define WORK	ATTESTD_DIR "/.restore"	/* where no other service sees the keys */
 #define SUBDIR	(PATH_MAX - 512)	/* room for a record's path behind it */
 
 struct restore {
@@ -84,8 +84,10 @@ static int stage(struct restore *r, const struct backup_body *b, struct vmc_erro
 {
 	struct backup_record file;
 	size_t at = 0;
-	int rc = fs_remove_tree(r->work, err);
+	int rc = fs_mkdirs(r->work, 0700, err);		/* the folder that it is in is there from now on */
 
+	if (!rc)
+		rc = fs_remove_tree(r->work, err);
 	if (!rc)
 		rc = fs_mkdirs(r->fresh, 0700, err);
 	if (!rc)

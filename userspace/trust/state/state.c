@@ -20,7 +20,8 @@
 #include "tstate.h"
 
 #define STATE_FILE	"state.jws"
-#define KEY_FILE	"cluster.key"
+#define KEY_DIR		"attestd"	/* which no other service sees */
+#define KEY_FILE	KEY_DIR "/cluster.key"
 #define PUBLIC_FILE	"cluster.pub"
 #define PUBLIC_MAX	4096
 
@@ -579,6 +580,14 @@ int trust_state_edit(struct trust_state *s, trust_edit_fn edit, void *data, stru
 
 /* ---- beginnings ------------------------------------------------------------------------ */
 
+static int make_dir(const struct trust_state *s, const char *name, struct vmc_error *err)
+{
+	char path[PATH_MAX];
+
+	path_of(s, name, path);
+	return fs_mkdirs(path, 0700, err);
+}
+
 /* The key of an init that was cut short is taken up again: nothing was signed for others with it. */
 static int make_key(struct trust_state *s, EVP_PKEY **key, struct vmc_error *err)
 {
@@ -589,7 +598,9 @@ static int make_key(struct trust_state *s, EVP_PKEY **key, struct vmc_error *err
 	rc = cert_key_load(path, key, err);
 	if (rc != VMC_ENOENT)
 		return rc;
-	rc = cert_key_new(key, err);
+	rc = make_dir(s, KEY_DIR, err);
+	if (!rc)
+		rc = cert_key_new(key, err);
 	return rc ? rc : cert_key_save(*key, path, err);
 }
 

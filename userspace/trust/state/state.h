@@ -4,7 +4,7 @@
  * authority has, of which it knows who may do what, which hosts, images and key
  * providers there are. It lives in DIR/state.jws, a compact JWS (RFC 7515, ES256)
  * over the canonical JSON, so that state and signature change together; the key
- * is DIR/cluster.key on the one authority that makes changes, its public half
+ * is DIR/attestd/cluster.key on the one authority that makes changes, its public half
  * DIR/cluster.pub on all. Any function may be called from any thread.
  */
 #ifndef VMC_TRUST_STATE_H
