@@ -46,6 +46,18 @@ static bool reason_is(const struct refusal *r, const char *reason)
 	return !strcmp(r->reason, reason);
 }
 
+/* What a service has in its log, too, under the same number. */
+static void log_refused(const struct trusted *t, const struct trusted_request *r, const struct refusal *why)
+{
+	const struct log_field fields[] = {
+		{ "VMCRYPT_CORRELATION", r->correlation }, { "VMCRYPT_PROVIDER", t->base.p.name },
+		{ "VMCRYPT_REASON", why->reason }, { NULL, NULL }
+	};
+
+	if (!reason_is(why, REASON_UNAVAILABLE))
+		log_event(LOG_WARNING, NULL, fields, "provider %s: %s: %s", t->base.p.name, r->path, why->err.text);
+}
+
 /*
  * Each service in turn, from the one that answered last, until one does not only say that it, or a key server, is not to
  * be had. Of those that do, what the first said of a key server counts. @token's use is with its jti.
@@ -75,6 +87,8 @@ static int ask_each(struct trusted *t, const char *path, const json_t *body, con
 		log_debug("provider %s: %s at %s:%u (correlation %s)", t->base.p.name, path, r.server->host,
 			  r.server->port, correlation);
 		rc = w->ask(w->data, &r, answer, &now);
+		if (rc)
+			log_refused(t, &r, &now);
 		if (!rc || !(reason_is(&now, REASON_UNAVAILABLE) || reason_is(&now, REASON_KEY_PROVIDER))) {
 			refusal_clear(&kept);
 			kept = now;
