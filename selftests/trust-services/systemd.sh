@@ -163,7 +163,7 @@ check "the key server comes back" kms_start
 
 as_user()
 {
-	setpriv --reuid="$1" --regid="$1" --init-groups "${@:2}"
+	setpriv --reuid="$1" --regid="$(id -g "$1")" --init-groups "${@:2}"
 }
 
 check "polkit" lab_polkit
@@ -177,13 +177,14 @@ cat >/etc/polkit-1/rules.d/40-trust.rules <<-'RULE'
 			return polkit.Result.YES;
 	});
 RULE
+echo correct horse battery >"$WORK/password"
 refuses "nobody may not look" 2 'org.vmcrypt1.trust.audit' as_user nobody vmcrypt trust status
 refuses "nor change anything" 2 'org.vmcrypt1.trust.admin' as_user nobody vmcrypt trust policy set --lease 60
 refuses "nor stop a service" 2 'systemd: ' as_user nobody vmcrypt trust service stop
 check "an auditor looks" wait_for 20 as_user looker vmcrypt trust status
 refuses "and changes nothing" 2 'org.vmcrypt1.trust.admin' as_user looker vmcrypt trust policy set --lease 60
 refuses "nor takes a backup" 2 'org.vmcrypt1.trust.admin' as_user looker \
-	vmcrypt trust backup --out /tmp/backup --password-file /dev/null
+	vmcrypt trust backup --out /tmp/backup --password-file "$WORK/password"
 check "an administrator changes something" as_user keeper vmcrypt trust policy set --lease 3600
 prints "which holds" '3600' as_user looker vmcrypt --json trust policy show
 check "the services run on" units is-active
