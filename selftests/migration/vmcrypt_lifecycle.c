@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What may befall a host while channels are open, on the real module, as root:
- * signals, frozen processes, a suspended host, little memory, a peer that
- * vanishes, a module that is removed; and what 200 migrations leave behind. TAP
- * on stdout.
+ * signals, frozen and killed processes, a suspended host, little memory, a peer
+ * that vanishes, a module that is removed; and what 200 migrations leave
+ * behind. TAP on stdout.
  *
  * usage: vmcrypt_lifecycle [FAILSLAB]
  * With FAILSLAB, a folder of the kernel's fault injection: only what is done
@@ -306,6 +306,37 @@ static void held_writer(struct world *w, bool direct,
 	tap_ok(ended_well(pid), "it ends");
 }
 
+/*
+ * Whoever migrates dies while it writes. A socket ends like any other then: what
+ * it had written comes, and the channel does not hang.
+ */
+static void killed_writer(struct world *w)
+{
+	const size_t len = 48 * MIB;
+	uint8_t byte;
+	size_t came;
+	pid_t pid;
+	int err;
+
+	world_open(w, RELAY_FAIR, false);
+	pid = writer(w->user[SRC], len, 5);
+	close(w->user[SRC]);
+	w->user[SRC] = -1;
+	came = get(w->user[DST], MIB, 5, &err);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (came == MIB)
+		came = get_from(w->user[DST], came, len, 5, &err);
+	tap_ok(came >= MIB && came < len && !err &&
+	       read(w->user[DST], &byte, 1) == 0,
+	       "pump: a process is killed in the midst of it; what it wrote comes (%zu bytes)",
+	       came);
+	shutdown(w->user[DST], SHUT_WR);
+	tap_ok(ended(w, SRC, VMCRYPT_END_COMPLETED) &&
+	       ended(w, DST, VMCRYPT_END_COMPLETED), "and both channels end");
+	world_close(w);
+}
+
 static void little_memory(struct world *w)
 {
 	pid_t pid;
@@ -606,6 +637,7 @@ static void befall(void)
 	signals(&w);
 	held_writer(&w, false, stopped, "stopped");
 	held_writer(&w, true, stopped, "stopped");
+	killed_writer(&w);
 	cgroups(&w);
 	suspended(&w);
 	vanished(&w);
