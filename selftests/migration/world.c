@@ -126,14 +126,18 @@ static void deadlines(int fd, int ms)
 
 /*
  * An end or a reset gets lost for good where there is no memory to send it: as
- * in real connections, a probe finds out that nobody is there any more.
+ * in real connections, a probe finds out that nobody is there any more, and
+ * what is not taken for long is given up.
  */
 static void probe_silence(int fd)
 {
-	const int on = 1, idle = 5;
+	const int on = 1, idle = 5, interval = 5, count = 3, ms = 30000;
 
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
 /* Two ends of a TCP connection over loopback. */
