@@ -42,8 +42,6 @@ setup)	# ADDRESS [libvirt]: vmcryptd, which listens; prints the host's fingerpri
 	printf '[migration]\nlisten = %s\naddress = data-of-%s\n' "$2" "$LAB_NAME" > /etc/vmcrypt/conf.d/migration.conf
 	sysctl -q vm.unprivileged_userfaultfd=1	# as libvirt's package has it, for postcopy
 	lab_dbus
-	ulimit -c unlimited
-	echo "$ears/core.%p" > /proc/sys/kernel/core_pattern
 	setsid vmcryptd --foreground </dev/null > /srv/vms/vmcryptd.log 2>&1 &
 	[ "$3" != libvirt ] || start_libvirtd
 	lab_await 60 vmcrypt status > /dev/null 2>&1
@@ -52,60 +50,60 @@ setup)	# ADDRESS [libvirt]: vmcryptd, which listens; prints the host's fingerpri
 peer)	# NAME ADDRESS FINGERPRINT
 	vmcrypt peer add "$2" --address "$3" --fingerprint "$4"
 	;;
-guest)	# runs|waits: an unmodified QEMU whose guest counts at 0x500 for ever
+guest)	# runs|waits: an unmodified QEMU (LAB_QEMU, or this machine's)
 	rm -f "$dir"/*
 	truncate -s 8M "$dir/disk"
-	{
-		head -c 65520 /dev/zero
-		printf '\xff\x06\x00\x05\xeb\xfa'
-		head -c 10 /dev/zero
-	} > "$dir/bios"
 	if [ "$2" = runs ]; then
-		/usr/bin/python3 -c 'import os, sys
-for i in range(int(sys.argv[1]) // 4096):
-	sys.stdout.buffer.write(b"what-only-the-guest-knows-%06d" % i + os.urandom(4064))' $memory > "$dir/memory"
+		"$here/guest.py" "$dir/bios" "$dir/memory" $memory
 		head -c 6M /dev/urandom | dd of="$dir/disk" bs=1M conv=notrunc status=none
 		set -- -object "memory-backend-file,id=m,size=$memory,share=on,mem-path=$dir/memory"
 	else
+		"$here/guest.py" "$dir/bios"
 		set -- -object "memory-backend-ram,id=m,size=$memory" -incoming defer -S
 	fi
-	setsid qemu-system-x86_64 -nodefaults -no-user-config -display none -accel tcg -name guest \
-		-m 16 -machine pc,memory-backend=m -bios "$dir/bios" "$@" \
+	setsid "${LAB_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config -display none -accel tcg -name guest \
+		-m 16 -machine pc,memory-backend=m -cpu qemu64,-apic -bios "$dir/bios" "$@" \
 		-drive "if=none,id=disk0,format=raw,file=$dir/disk,file.locking=off" -device virtio-blk-pci,drive=disk0 \
 		-qmp "unix:$dir/qmp,server=on,wait=off" -qmp "unix:$dir/own,server=on,wait=off" \
-		</dev/null > "$dir/log" 2>&1 &
-	lab_await 60 "$here/qmp.py" "$dir/own" query-status > /dev/null 2>&1
+		-pidfile "$dir/pid" </dev/null > "$dir/log" 2>&1 &
+	lab_await 60 "$here/qmp.py" "$dir/own" query-version 2>/dev/null
 	;;
-sum)	# of the guest's memory
+state)	# what the guest does, and the sum of its memory
 	"$here/qmp.py" "$dir/own" pmemsave \
-		"{\"val\": $low, \"size\": $((memory - low)), \"filename\": \"$dir/saved\"}" > /dev/null
-	sha256sum < "$dir/saved"
+		"{\"val\": $low, \"size\": $((memory - low)), \"filename\": \"$dir/saved\"}" query-status > "$dir/status"
+	echo "$(tail -n 1 "$dir/status" | jq -r .status) $(sha256sum < "$dir/saved")"
+	;;
+status)
+	"$here/qmp.py" "$dir/own" query-status | jq -r .status
 	;;
 disk-sum)
 	sha256sum < "$dir/disk"
 	;;
-wire)	# HOST MODE|fair: what goes to HOST's data port meets a wire.py, or does not
+wire)	# HOST MODE|fair: what goes to HOST's data port meets a wire.py, or does not any more: what it did
 	if [ "$3" = fair ]; then
+		cat /srv/vms/wire.log
 		kill "$(cat /srv/vms/wire.pid)"
 		sed -i "s/^.* data-of-$2$/$(getent hosts "$2" | sed 's/ .*//') data-of-$2/" /etc/hosts
 		exit 0
 	fi
+	: > /srv/vms/wire.log
 	setsid "$here/wire.py" "$3" "$(getent hosts "$2" | sed 's/ .*//')" </dev/null > /srv/vms/wire.log 2>&1 &
 	echo $! > /srv/vms/wire.pid
 	lab_await 30 grep -q wire /srv/vms/wire.log
 	sed -i "s/^.* data-of-$2$/127.0.0.9 data-of-$2/" /etc/hosts
 	;;
-wired)	# what the wire did
-	cat /srv/vms/wire.log
+held)	# a wire that holds does so
+	lab_await 60 grep -s ^holds /srv/vms/wire.log
+	;;
+goes)	# ... and does no more; fails if nothing waited for it
+	kill -USR1 "$(cat /srv/vms/wire.pid)"
+	lab_await 30 grep ^goes /srv/vms/wire.log
 	;;
 having)	# what vmcryptd and the kernel have of something, once the last migration is over
 	lab_await 30 sh -c '! ls -A /run/vmcrypt/migrate | grep -q .'
 	lab_await 30 sh -c '! grep -q -s vmcrypt/ /proc/[0-9]*/comm'
 	pid=$(pidof vmcryptd)
 	echo "files $(find "/proc/$pid/fd" -mindepth 1 | wc -l) threads $(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l) users $(cat /sys/module/vmcrypt/refcnt)"
-	;;
-status)
-	"$here/qmp.py" "$dir/own" query-status | jq -r .status
 	;;
 capture)
 	tcpdump -i eth0 -U -w /srv/vms/wire.pcap tcp port 5699 </dev/null > /srv/vms/tcpdump.log 2>&1 &
@@ -137,24 +135,21 @@ domain)	# NAME UUID DISK: one of libvirt, whose guest goes round its memory and 
 	</devices></domain>
 	XML
 	virsh define /srv/vms/domain.xml
+	virsh start "$2"
 	;;
-rounds)	# NAME: wait until the guest went round its memory and disk, all of it on this host; fails if anything is not as it was
-	lab_await 40 sh -c "[ \"\$(grep -c 'the disk is as it was' $console-$2 2>/dev/null)\" -ge 2 ]" 2>/dev/null
+rounds)	# NAME: it goes round its memory and disk, all of it on this host; fails if anything is not as it was
+	virsh domstate "$2" | grep -q -x running
+	lab_await 60 sh -c "[ \"\$(grep -c 'the disk is as it was' $console-$2 2>/dev/null)\" -ge 2 ]" 2>/dev/null
 	if grep -e differs -e cannot "$console-$2"; then exit 1; fi
 	grep -m 1 'memory is whole' "$console-$2"
 	;;
-kms)	# NAME: the key server, on this host, which is called NAME
+kms)	# NAME: the key server, on this host, which is called NAME; it signs what this host asks for
 	"$LAB_TREE/tools/lab" pykmip start "$kms" --listen 0.0.0.0 --san "DNS:$2"
 	cp "$kms/ca.pem" "$shared/ca.pem"
-	;;
-asks)	# NAME: this host asks for a certificate for the key server there
 	vmcrypt provider add kmip kms --server "$2:5696" --default
 	vmcrypt provider trust kms pin --ca "$shared/ca.pem"
 	vmcrypt provider trust kms csr > "$shared/$LAB_NAME.csr"
-	;;
-signs)	# HOST: the key server does
-	"$LAB_TREE/tools/lab" pykmip sign "$kms" "$shared/$2.csr" "$shared/$2.pem"
-	ls "$shared/$2.pem"
+	"$LAB_TREE/tools/lab" pykmip sign "$kms" "$shared/$LAB_NAME.csr" "$shared/$LAB_NAME.pem"
 	;;
 trusted)
 	vmcrypt provider trust kms upload "$shared/$LAB_NAME.pem"
@@ -167,11 +162,16 @@ vm)	# NAME UUID: an encrypted VM with a disk, where both hosts see it
 	dd if="$pool/$2.home" "of=$(lun one)" bs=1M oflag=direct status=none
 	dd if="$pool/$2-root.img" "of=$(lun two)" bs=1M oflag=direct status=none
 	"$0" luns "$2"
+	cp "$kms/kmip.db" "$shared/kmip.db"	# for whoever searches, on both hosts
 	;;
 luns)	# NAME: its volumes are disks that both hosts see
 	mkdir -p "$pool"
 	ln -sf "$(lun one)" "$pool/$2.home"
 	ln -sf "$(lun two)" "$pool/$2-root.img"
+	;;
+on)	# NAME: it is, and its home volume is where it belongs
+	vmcrypt --json vm show "$2" | grep '"power": *"on"'
+	grep /run/vmcrypt/home/ /proc/mounts
 	;;
 off)	# NAME: it is, once the hook is done
 	lab_await 40 sh -c "vmcrypt --json vm show $2 | grep -q '\"power\": *\"off\"'"
@@ -196,15 +196,8 @@ planted)	# IMAGE...: a DEK in a message
 	rm "$ears/planted"
 	exit $status
 	;;
-search-by)	# what the search needs of the key server, for both hosts
-	cp "$kms/kmip.db" "$shared/kmip.db"
-	;;
-dies)
-	pkill -ABRT -x vmcryptd
-	lab_await 30 sh -c '! pgrep -x vmcryptd > /dev/null'
-	ls "$ears"/core.* || echo no core
-	setsid vmcryptd --foreground </dev/null >> /srv/vms/vmcryptd.log 2>&1 &
-	lab_await 60 vmcrypt status > /dev/null 2>&1
+core)	# of vmcryptd, among what is searched
+	gcore -o "$ears/core" "$(pidof vmcryptd)" > "$ears/gcore.log" 2>&1
 	;;
 bare)	# nothing of an encrypted VM is here: no mapping, no home volume, no key in the kernel
 	! dmsetup ls | grep '^vmcrypt-'
@@ -238,9 +231,15 @@ search)	# WHAT IMAGE... -- WHERE...: the DEKs of volumes (dek) and their KEKs (a
 	"$e2e/dek.py" "$shared/kmip.db" "${images_of[@]}" | { [ "$what" = all ] && cat || grep '^dek:'; } |
 		"$e2e/secretscan.py" "$@"
 	;;
-words)	# PROCESS: is what the guest knows in its memory?
-	printf 'words %s\n' "$(printf what-only-the-guest-knows | od -An -tx1 | tr -d ' \n')" |
-		"$e2e/secretscan.py" --pid "$(pidof "$2")"
+words)	# where what the guest knows is: in vmcryptd, its core, files, the wire; in QEMU
+	"$0" core
+	printf 'words %s\n' "$(printf what-only-the-guest-knows | od -An -tx1 | tr -d ' \n')" > "$dir/needle"
+	status=0
+	"$e2e/secretscan.py" --pid "$(pidof vmcryptd)" "$ears" /srv/vms/wire.pcap /run/vmcrypt /var/lib/vmcrypt < "$dir/needle" || exit 3
+	rm -f "$ears"/core.*
+	"$e2e/secretscan.py" --pid "$(cat "$dir/pid")" < "$dir/needle" || status=$?
+	rm "$dir/needle"
+	exit $status
 	;;
 slow)	# what leaves this host: 4 Mbit/s
 	tc qdisc add dev eth0 root tbf rate 4mbit burst 32kbit latency 400ms

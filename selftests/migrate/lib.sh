@@ -12,7 +12,41 @@ shared=$VMCRYPT_LAB/shared
 
 host()
 {
-	on "$1" "$here/host.sh" "${@:2}"
+	on "$1" env ${LAB_QEMU:+"LAB_QEMU=$LAB_QEMU"} "$here/host.sh" "${@:2}"
+}
+
+# begin COMMAND...: and go on
+begin()
+{
+	"$@" >"$out.begun" 2>&1 &
+	BEGUN=$!
+}
+
+# finished: what the command that was begun said, with its status
+finished()
+{
+	local status
+
+	wait "$BEGUN"
+	status=$?
+	cat "$out.begun"
+	return "$status"
+}
+
+# held WHAT FROM TO COMMAND...: a migration, on a wire that holds it in the midst of memory
+held()
+{
+	host "$2" wire "$3" holds
+	begin "${@:4}"
+	check "$1" holds 0 host "$2" held
+}
+
+# freed WHAT FROM TO: it goes on, and comes to its end
+freed()
+{
+	check "the wire lets it go" goes 0 host "$2" goes
+	check "$1" 'Encrypted: AES-256-GCM' 0 finished
+	host "$2" wire "$3" fair >/dev/null
 }
 
 # hosts WHAT OPTION...: a and b on a segment, with a folder and two disks that both see, each the other's peer

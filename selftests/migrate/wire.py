@@ -5,10 +5,12 @@
 Listens at 127.0.0.9, and passes on what comes, to HOST and back. In the eighth
 record of data that goes there, of all connections together, it does what MODE
 says: "flips" a bit, "drops" some bytes or the whole "record", "replays" the record, "cuts" the
-connection. What it did is a line on stdout.
+connection; or "holds" it, and with it the migration, until SIGUSR1: then it "goes" on.
+What it did is a line on stdout.
 """
 
 import os
+import signal
 import socket
 import struct
 import sys
@@ -20,19 +22,23 @@ HEADER = 12
 TAG = 16
 VICTIM = 8
 BIG = 4096  # smaller ones are a hypervisor's small talk
+BULK = 30000  # larger than what libvirtds tell each other
 
 
 class Wire:
     def __init__(self, mode, host):
         self.mode = mode
         self.host = host
+        self.big = BULK if mode == 'holds' else BIG
         self.records = 0
         self.lock = threading.Lock()
+        self.released = threading.Event()
+        signal.signal(signal.SIGUSR1, lambda *_: self.released.set())
 
     def is_victim(self, size):
         with self.lock:
-            self.records += size >= BIG
-            return size >= BIG and self.records == VICTIM
+            self.records += size >= self.big
+            return size >= self.big and self.records == VICTIM
 
     def pass_record(self, there, record):
         if not self.is_victim(len(record)):
@@ -46,6 +52,10 @@ class Wire:
             there.sendall(record[:1000] + record[1100:])
         elif self.mode == 'replays':
             there.sendall(record + record)
+        elif self.mode == 'holds':
+            self.released.wait()
+            there.sendall(record)
+            print('goes', flush=True)
         elif self.mode == 'cuts':
             there.sendall(record[:len(record) // 2])
             raise EOFError
