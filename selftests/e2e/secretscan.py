@@ -9,28 +9,43 @@ status is 0 when nothing was found, 1 when something was, 2 when a place could
 not be read.
 
 A needle is looked for as raw bytes and as hex (lower and upper case) and base64
-text, whole and by each half: an XTS key is two keys, and half of it is a find.
+text, by each half: an XTS key is two keys, and half of it is a find.
 """
 import argparse
+import array
 import base64
+import itertools
 import os
 import stat
 import sys
 
 CHUNK = 1 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE")
+THERE = 3 << 62  # pagemap: in memory, or swapped out
 
 
 def forms(name, raw):
     """Every way the bytes could be written down."""
     half = len(raw) // 2
-    for part, b in (("", raw), (" (first half)", raw[:half]),
-                    (" (second half)", raw[half:])):
+    for part, b in ((" (first half)", raw[:half]), (" (second half)", raw[half:])):
         yield name + part, b
         yield name + part + " as hex", b.hex().encode()
         yield name + part + " as HEX", b.hex().upper().encode()
     # of base64 only what does not depend on the neighbours' bits
     text = base64.b64encode(raw)
     yield name + " as base64", text[:len(text) - 4]
+
+
+def written(pid, start, end):
+    """Where an anonymous mapping has pages: of the others there may be many more."""
+    with open(f"/proc/{pid}/pagemap", "rb") as f:
+        f.seek(start // PAGE * 8)
+        pages = array.array("Q", f.read((end - start) // PAGE * 8))
+    at = start
+    for there, run in itertools.groupby(pages, lambda page: bool(page & THERE)):
+        first, at = at, at + PAGE * sum(1 for _ in run)
+        if there:
+            yield first, at
 
 
 class Scanner:
@@ -101,7 +116,9 @@ class Scanner:
                 if "w" not in m[1] and len(m) > 5 and m[5].startswith("/"):
                     continue
                 start, end = (int(x, 16) for x in m[0].split("-"))
-                self.region(where, mem, start, end)
+                anonymous = m[1].endswith("p") and (len(m) <= 5 or m[5].startswith("["))
+                for first, last in written(pid, start, end) if anonymous else ((start, end),):
+                    self.region(where, mem, first, last)
 
     def region(self, where, mem, start, end):
         pos = start
@@ -136,7 +153,8 @@ def main():
     args = ap.parse_args()
 
     needles = []
-    for line in sys.stdin:
+    count = 0
+    for count, line in enumerate(sys.stdin, 1):
         name, _, hexa = line.strip().rpartition(" ")
         raw = bytes.fromhex(hexa)
         if len(raw) < 16:
@@ -156,7 +174,7 @@ def main():
         print(f"{name} in {where}")
     for e in s.errors:
         print(f"cannot look: {e}", file=sys.stderr)
-    print(f"looked through {s.seen >> 20} MiB", file=sys.stderr)
+    print(f"looked through {s.seen >> 20} MiB for {count} secrets", file=sys.stderr)
     return 1 if s.finds else 2 if s.errors else 0
 
 
