@@ -16,11 +16,31 @@ console=/var/log/libvirt/qemu/console
 kms=/srv/vms/kms
 pool=/srv/pool
 ears=/srv/vms/ears
+conf=/etc/vmcrypt/conf.d/migration.conf
 e2e=$LAB_TREE/selftests/e2e
 
 lun()
 {
 	grep -l -x "$1" /sys/block/vd*/serial | sed 's#/sys/block/\(.*\)/serial#/dev/\1#'
+}
+
+# needles WHAT [IMAGE...]: secrets for secretscan.py: what the "guest" knows, what the "kernel" derives keys from and
+# encrypts with, the DEKs of volumes ("dek"), with their KEKs ("all"), by $shared/kmip.db
+needles()
+{
+	case $1 in
+	guest) printf 'words %s\n' "$(printf what-only-the-guest-knows | od -An -tx1 | tr -d ' \n')" ;;
+	kernel) "$here/secrets.py" print ;;
+	dek) "$e2e/dek.py" "$shared/kmip.db" "${@:2}" | grep '^dek:' ;;
+	all) "$e2e/dek.py" "$shared/kmip.db" "${@:2}" ;;
+	esac
+}
+
+# places: sets FILES: all that was written here since the host was set up, but for what only guests, and tests, know
+places()
+{
+	mapfile -t FILES < <(find "$ears" /etc/vmcrypt /var/lib/vmcrypt /run/vmcrypt /run/libvirt /tmp /var/log \
+		-path '/tmp/*' -type d -prune -o -type f -newer "$conf" -print 2>/dev/null)
 }
 
 # libvirtd with our hook. How it works under systemd, confined, is seen in ../libvirt.
@@ -39,7 +59,7 @@ case $1 in
 setup)	# ADDRESS [libvirt]: vmcryptd, which listens; prints the host's fingerprint
 	mkdir -p /etc/vmcrypt/conf.d "$dir" "$ears" "$shared"
 	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none shared "$shared"
-	printf '[migration]\nlisten = %s\naddress = data-of-%s\n' "$2" "$LAB_NAME" > /etc/vmcrypt/conf.d/migration.conf
+	printf '[migration]\nlisten = %s\naddress = data-of-%s\n' "$2" "$LAB_NAME" > "$conf"
 	sysctl -q vm.unprivileged_userfaultfd=1	# as libvirt's package has it, for postcopy
 	lab_dbus
 	setsid vmcryptd --foreground </dev/null > /srv/vms/vmcryptd.log 2>&1 &
@@ -65,7 +85,8 @@ guest)	# runs|waits: an unmodified QEMU (LAB_QEMU, or this machine's)
 		-m 16 -machine pc,memory-backend=m -cpu qemu64,-apic -bios "$dir/bios" "$@" \
 		-drive "if=none,id=disk0,format=raw,file=$dir/disk,file.locking=off" -device virtio-blk-pci,drive=disk0 \
 		-qmp "unix:$dir/qmp,server=on,wait=off" -qmp "unix:$dir/own,server=on,wait=off" \
-		-pidfile "$dir/pid" </dev/null > "$dir/log" 2>&1 &
+		</dev/null > "$dir/log" 2>&1 &
+	echo $! > "$dir/pid"
 	lab_await 60 "$here/qmp.py" "$dir/own" query-version 2>/dev/null
 	;;
 state)	# what the guest does, and the sum of its memory
@@ -188,16 +209,18 @@ plain)	# NAME UUID random|empty: a domain with a disk of its own, with that on i
 disk)	# NAME: what is on it, but for where the guest counts
 	tail -c +1048577 "$images/$2.img" | sha256sum
 	;;
-planted)	# IMAGE...: a DEK in a message
-	"$e2e/dek.py" "$shared/kmip.db" "${@:2}" | sed -n '1s/.* //p' |
+planted)	# WHAT [IMAGE...]: the first of these secrets, in a message
+	needles "${@:2}" | sed -n '1s/.* //p' |
 		/usr/bin/python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))' > "$ears/planted"
 	status=0
-	"$0" search dek "${@:2}" -- "$ears" || status=$?
+	needles "${@:2}" | "$e2e/secretscan.py" "$ears/planted" || status=$?
 	rm "$ears/planted"
 	exit $status
 	;;
 core)	# of vmcryptd, among what is searched
-	gcore -o "$ears/core" "$(pidof vmcryptd)" > "$ears/gcore.log" 2>&1
+	gdb --nx --readnever --batch -iex 'set auto-solib-add off' -p "$(pidof vmcryptd)" \
+		-ex "generate-core-file $ears/core" > "$ears/gdb.log" 2>&1
+	[ -s "$ears/core" ]
 	;;
 bare)	# nothing of an encrypted VM is here: no mapping, no home volume, no key in the kernel
 	! dmsetup ls | grep '^vmcrypt-'
@@ -205,7 +228,8 @@ bare)	# nothing of an encrypted VM is here: no mapping, no home volume, no key i
 	[ "$(vmcrypt --json vm list)" = '[]' ]
 	grep -q 'vmcrypt:' /proc/keys || echo bare
 	;;
-listens)	# to all that processes tell the kernel, and all that goes over the wire
+listens)	# to all that processes tell the kernel, and all that goes over the wire; the kernel notes its secrets
+	"$here/secrets.py" watch
 	modprobe nlmon
 	ip link add nlmon0 type nlmon
 	ip link set nlmon0 up
@@ -214,32 +238,24 @@ listens)	# to all that processes tell the kernel, and all that goes over the wir
 	lab_await 30 grep -q 'listening on' "$ears/netlink.log"
 	lab_await 30 grep -q 'listening on' "$ears/wire.log"
 	;;
-listened)
+listened)	# no more, and the kernel notes no secrets
+	"$here/secrets.py" end
 	pkill -INT -x tcpdump
 	lab_await 30 sh -c '! pgrep -x tcpdump > /dev/null'
 	ip link del nlmon0
 	stat -c '%n %s' "$ears"/*.pcap
 	;;
-search)	# WHAT IMAGE... -- WHERE...: the DEKs of volumes (dek) and their KEKs (all), by $shared/kmip.db
-	what=$2
-	shift 2
-	while [ "$1" != -- ]; do
-		images_of+=("$1")
-		shift
-	done
-	shift
-	"$e2e/dek.py" "$shared/kmip.db" "${images_of[@]}" | { [ "$what" = all ] && cat || grep '^dek:'; } |
-		"$e2e/secretscan.py" "$@"
+search)	# WHAT [IMAGE...]: these secrets, in every process, a core of vmcryptd, files, and what was listened to
+	places
+	needles "${@:2}" | "$e2e/secretscan.py" --processes "${FILES[@]}"
 	;;
-words)	# where what the guest knows is: in vmcryptd, its core, files, the wire; in QEMU
-	"$0" core
-	printf 'words %s\n' "$(printf what-only-the-guest-knows | od -An -tx1 | tr -d ' \n')" > "$dir/needle"
-	status=0
-	"$e2e/secretscan.py" --pid "$(pidof vmcryptd)" "$ears" /srv/vms/wire.pcap /run/vmcrypt /var/lib/vmcrypt < "$dir/needle" || exit 3
-	rm -f "$ears"/core.*
-	"$e2e/secretscan.py" --pid "$(cat "$dir/pid")" < "$dir/needle" || status=$?
-	rm "$dir/needle"
-	exit $status
+search-ears)	# WHAT [IMAGE...]: in what was listened to
+	needles "${@:2}" | "$e2e/secretscan.py" "$ears"
+	;;
+words)	# where what the guest knows is: in vmcryptd, its core, files, messages, the wire; in QEMU
+	places
+	needles guest | "$e2e/secretscan.py" --pid "$(pidof vmcryptd)" "${FILES[@]}" || exit 3
+	needles guest | "$e2e/secretscan.py" --pid "$(cat "$dir/pid")"
 	;;
 slow)	# what leaves this host: 4 Mbit/s
 	tc qdisc add dev eth0 root tbf rate 4mbit burst 32kbit latency 400ms

@@ -15,29 +15,37 @@ host()
 	on "$1" env ${LAB_QEMU:+"LAB_QEMU=$LAB_QEMU"} "$here/host.sh" "${@:2}"
 }
 
-# begin COMMAND...: and go on
+# begin NAME COMMAND...: and go on
+declare -A BEGUN
 begin()
 {
-	"$@" >"$out.begun" 2>&1 &
-	BEGUN=$!
+	"${@:2}" >"$out.$1" 2>&1 &
+	BEGUN[$1]=$!
 }
 
-# finished: what the command that was begun said, with its status
+# finished NAME: what that command said, with its status
 finished()
 {
 	local status
 
-	wait "$BEGUN"
+	wait "${BEGUN[$1]}"
 	status=$?
-	cat "$out.begun"
+	cat "$out.$1"
 	return "$status"
+}
+
+# both COMMAND...: a and b do so
+both()
+{
+	begin b host b "$@"
+	host a "$@" && finished b
 }
 
 # held WHAT FROM TO COMMAND...: a migration, on a wire that holds it in the midst of memory
 held()
 {
 	host "$2" wire "$3" holds
-	begin "${@:4}"
+	begin moving "${@:4}"
 	check "$1" holds 0 host "$2" held
 }
 
@@ -45,7 +53,7 @@ held()
 freed()
 {
 	check "the wire lets it go" goes 0 host "$2" goes
-	check "$1" 'Encrypted: AES-256-GCM' 0 finished
+	check "$1" 'Encrypted: AES-256-GCM' 0 finished moving
 	host "$2" wire "$3" fair >/dev/null
 }
 

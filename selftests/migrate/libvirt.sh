@@ -9,19 +9,12 @@
 COPIED=33333333-3333-4333-8333-333333333333
 WEB=11111111-1111-4111-8111-111111111111
 volumes=(/srv/pool/web.home /srv/pool/web-root.img)
-places=(/srv/vms/ears /etc/vmcrypt /var/lib/vmcrypt /run /tmp /var/log)
 plan
 
 # runs HOST DOMAIN: the guest there is as it was, and goes on
 runs()
 {
 	check "it runs on $1, with all its memory and its disk" whole 0 host "$1" rounds "$2"
-}
-
-# keyless WHAT HOST WHICH WHERE...
-keyless()
-{
-	check "$1" 'looked through' 0 host "$2" search "$3" "${volumes[@]}" -- "${@:4}"
 }
 
 hosts libvirt --mem 1024
@@ -33,27 +26,27 @@ check "an encrypted VM, on disks that both hosts see" . 0 host a vm web "$WEB"
 host b luns web
 check "a domain for it starts" started 0 host a domain web "$WEB" "/dev/mapper/vmcrypt-$WEB-root"
 check "its guest goes round its memory" whole 0 host a rounds web
-host b listens &
-host a listens
-wait $!
+both listens
 
 # no key is anywhere while its memory is on its way
 held "it is on its way to b, over parallel connections" a b on a vmcrypt migrate web --to b --parallel 2
-host a core
-host b core
-keyless "a's processes, a core of vmcryptd, files, netlink messages and the wire have no key of its volumes" a dek \
-	--processes "${places[@]}"
-keyless "nor have b's, nor the keys above" b all --processes "${places[@]}"
-check "a key that is planted in a message is found" "in /srv/vms/ears/planted" 1 host b planted "${volumes[@]}"
+check "cores are made of both vmcryptds" '' 0 both core
+begin kernel host b search kernel
+begin all host b search all "${volumes[@]}"
+check "a's processes, a core of vmcryptd, files, netlink messages and the wire have no key of its volumes" \
+	'looked through' 0 host a search dek "${volumes[@]}"
+check "nor what keys of the migration come from" 'for [1-9][0-9]' 0 host a search kernel
+check "nor have b's" 'for [1-9][0-9]' 0 finished kernel
+check "nor have they those of the volumes, and the keys above" 'looked through' 0 finished all
+check "a key that is planted in a message is found" "in /srv/vms/ears/planted" 1 host b planted dek "${volumes[@]}"
 freed "it comes to b" a b
 said "with its keys sealed" "Key of 'home': sealed from kernel to kernel"
-check "all that was said was heard" netlink 0 host a listened
-check "on both hosts" netlink 0 host b listened
+check "all that was said was heard" netlink 0 both listened
 runs b web
 check "nothing of it is left on a" bare 0 host a bare
 check "b knows it as its own, and on, with its home volume" "vmcrypt-$WEB-home" 0 host b on web
-keyless "to the end, nothing that a said or sent had a key" a dek /srv/vms/ears
-keyless "nor did b, which has none in its processes" b all --processes /srv/vms/ears
+check "to the end, nothing that a said or sent had a key" 'looked through' 0 host a search-ears dek "${volumes[@]}"
+check "nor did b, which has none in its processes" 'looked through' 0 host b search all "${volumes[@]}"
 
 # back, by the provider of a
 check "it goes back" "Key of 'root': the other host has it from its provider" 0 on b vmcrypt migrate web --to a

@@ -28,10 +28,16 @@ bad_wire()
 	same "the VM runs on where it was" "$(host a status)" running
 }
 
-# go_anew FROM TO: to a QEMU that waits anew
+# go_anew FROM TO [OPTION...]: to a QEMU that waits anew
 go_anew()
 {
-	host "$2" guest waits && go "$@" --parallel 2
+	host "$2" guest waits && go "$@"
+}
+
+# policy HOST POLICY
+policy()
+{
+	check "the policy of the VM is '$2'" '1 VM set' 0 on "$1" vmcrypt vm set guest --migration-encryption "$2" "${@:3}"
 }
 
 hosts qemu --mem 1024
@@ -64,36 +70,55 @@ same "with all of its memory" "$(host a state)" "$state"
 
 # in the midst of it
 host b guest waits >"$out.b" 2>&1
-held "its memory is on its way to b" a b go a b --parallel 2
-check "QEMU has it; a's vmcryptd, its core, its files have not" '^words in process' 1 host a words
-check "nor have those of b" 'looked through' '[01]' host b words
+policy a required --live
+both listens
+held "its memory is on its way to b, as it must, encrypted" a b go a b
+check "cores are made of both vmcryptds" '' 0 both core
+begin words host b words
+check "QEMU has it; a's vmcryptd, its core, files, netlink messages and the wire have not" '^words .*in process' 1 host a words
+check "nor have those of b" 'looked through' '[01]' finished words
+begin kernel host b search kernel
+check "what keys come from, and keys: no process of a has any, nor its core, files, messages and the wire" \
+	'for [6-9] secrets\|for [1-9][0-9]' 0 host a search kernel
+check "nor have those of b" 'for [6-9] secrets\|for [1-9][0-9]' 0 finished kernel
+check "one that is planted is found" "in /srv/vms/ears/planted" 1 host b planted kernel
 freed "it goes on, and to its end" a b
+check "there was something to listen to" netlink 0 both listened
 same "all of its memory came" "$(host b state)" "$state"
 
 # there and back, again and again, leaves nothing behind
 before=$(host a having)
-for ((i = 0; i < 2; i++)); do
-	go_anew b a >"$out" 2>&1 && go_anew a b >"$out" 2>&1 || break
+policy b disabled
+check "so it goes in clear, and that is said" "in clear because its policy is 'disabled'" 0 go_anew b a
+policy b opportunistic
+moved=1
+for way in 'a b' 'b a' 'a b'; do
+	# shellcheck disable=SC2086
+	go_anew $way --parallel 2 >"$out" 2>&1 || break
+	moved=$((moved + 1))
 done
-same "four more migrations" $((2 * i)) 4
+same "four migrations" "$moved" 4
 same "all of its memory is there" "$(host b state)" "$state"
 same "they leave no descriptor, thread or channel" "$(host a having)" "$before"
 
 # a host that cannot encrypt
 check "host a loses the module" gone 0 host a no-module
 host a guest waits
-check "the VM must be encrypted on its way" '1 VM set' 0 \
-	on b vmcrypt vm set guest --migration-encryption required --live
+policy b required --live
 check "so it does not go to a" "encrypted only, which host 'a' cannot" '[1-9]*' go b a
 same "it runs on, on b" "$(host b status)" running
 check "an event says that it was refused" 'was refused before anything moved' 0 on b vmcrypt event list --type migration-refused
-check "it need not be encrypted" '1 VM set' 0 \
-	on b vmcrypt vm set guest --migration-encryption opportunistic
+policy b opportunistic
 host b capture
-check "then it goes in clear, and that is said" 'cannot encrypt' 0 go b a
+check "then it goes in clear, and that is said" "in clear because host 'a' cannot encrypt" 0 go b a
 read -r words bytes <<< "$(host b captured)"
 same "all of its memory came so, too" "$(host a state)" "$state"
-check "an event says that it was in clear" 'in clear' 0 on b vmcrypt event list --type vm-migrated-clear
+check "an event says that it was in clear" "in clear because host 'a' cannot" 0 \
+	on b vmcrypt event list --type vm-migrated-clear --limit 1
 if [ "${words:-0}" -gt 1000 ]; then ok "and the wire had it"; else not_ok "and the wire had it"; diag "$words words"; fi
+check "from a, where it is to be encrypted, it does not go" 'encrypted only, which this host cannot' '[1-9]*' go_anew a b
+policy a disabled
+check "where it is not, it goes" "in clear because its policy is 'disabled'" 0 go a b
+same "all of its memory came back" "$(host b state)" "$state"
 
 done_testing
