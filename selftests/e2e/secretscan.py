@@ -19,7 +19,8 @@ import os
 import stat
 import sys
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+EMPTY = bytes(CHUNK)  # as most of a core is
 PAGE = os.sysconf("SC_PAGE_SIZE")
 THERE = 3 << 62  # pagemap: in memory, or swapped out
 
@@ -63,6 +64,9 @@ class Scanner:
             if not block:
                 return
             self.seen += len(block)
+            if block == EMPTY:
+                tail = b""
+                continue
             data = tail + block
             for name, needle in self.needles:
                 if needle in data:

@@ -72,15 +72,14 @@ same "with all of its memory" "$(host a state)" "$state"
 host b guest waits >"$out.b" 2>&1
 policy a required --live
 both listens
-held "its memory is on its way to b, as it must, encrypted" a b go a b
-check "cores are made of both vmcryptds" '' 0 both core
+held "its memory is on its way to b, as it must, encrypted" a b go a b --parallel 2
 begin words host b words
-check "QEMU has it; a's vmcryptd, its core, files, netlink messages and the wire have not" '^words .*in process' 1 host a words
+check "QEMU has it; a's vmcryptd, files, netlink messages and the wire have not" '^words .*in process' 1 host a words
 check "nor have those of b" 'looked through' '[01]' finished words
 begin kernel host b search kernel
-check "what keys come from, and keys: no process of a has any, nor its core, files, messages and the wire" \
-	'for [6-9] secrets\|for [1-9][0-9]' 0 host a search kernel
-check "nor have those of b" 'for [6-9] secrets\|for [1-9][0-9]' 0 finished kernel
+check "what keys come from, and keys: no process of a has any, nor files, messages and the wire" \
+	'for [1-9][0-9] secrets' 0 host a search kernel
+check "nor have those of b" 'for [1-9][0-9] secrets' 0 finished kernel
 check "one that is planted is found" "in /srv/vms/ears/planted" 1 host b planted kernel
 freed "it goes on, and to its end" a b
 check "there was something to listen to" netlink 0 both listened

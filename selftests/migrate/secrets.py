@@ -11,6 +11,7 @@ import re
 import sys
 
 TRACING = "/sys/kernel/tracing/"
+ZEROS = bytes(32)
 PROBES = ("p:vmcrypt_derives vmcrypt_hkdf secret=+0(%di):x8[32]", "p:vmcrypt_sets crypto_aead_setkey secret=+0(%si):x8[32]")
 
 
@@ -30,8 +31,9 @@ def show():
     secrets = set()
     with open(TRACING + "trace", encoding="ascii") as f:
         for line in f:
-            if m := re.search("secret={(.*)}", line):
-                secrets.add(bytes(int(x, 16) for x in m.group(1).split(",")))
+            m = re.search("secret={(.*)}", line)
+            secrets.add(bytes(int(x, 16) for x in m.group(1).split(",")) if m else ZEROS)
+    secrets.discard(ZEROS)  # with which a cipher is tried
     for i, secret in enumerate(sorted(secrets)):
         print(f"secret:{i} {secret.hex()}")
 
