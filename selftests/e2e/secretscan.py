@@ -65,8 +65,7 @@ class Scanner:
                 return
             self.seen += len(block)
             if block == EMPTY:
-                tail = b""
-                continue
+                block = block[:self.keep]
             data = tail + block
             for name, needle in self.needles:
                 if needle in data:
