@@ -58,7 +58,7 @@ class Wire:
             print('goes', flush=True)
         elif self.mode == 'cuts':
             there.sendall(record[:len(record) // 2])
-            raise EOFError
+            raise ConnectionError
         elif self.mode != 'record':
             os._exit(2)
 
@@ -69,16 +69,18 @@ class Wire:
                 header = self.read(here, HEADER)
                 length = struct.unpack('!I', header[8:])[0]
                 self.pass_record(there, header + self.read(here, length + TAG))
-        except (EOFError, OSError):
-            self.end(there, here)
+        except EOFError:
+            self.end(socket.SHUT_WR, there)
+        except OSError:
+            self.end(socket.SHUT_RDWR, there, here)
 
     def backward(self, there, here):
         try:
             while data := there.recv(1 << 16):
                 here.sendall(data)
+            self.end(socket.SHUT_WR, here)
         except OSError:
-            pass
-        self.end(here, there)
+            self.end(socket.SHUT_RDWR, here, there)
 
     @staticmethod
     def read(conn, size):
@@ -91,10 +93,10 @@ class Wire:
         return data
 
     @staticmethod
-    def end(*conns):
+    def end(how, *conns):
         for conn in conns:
             try:
-                conn.shutdown(socket.SHUT_RDWR)
+                conn.shutdown(how)
             except OSError:
                 pass
 
