@@ -216,18 +216,21 @@ static void look(struct run *run)
 {
 	const struct hv_outgoing *out = run->out;
 	struct virsh_job j;
-	struct hv_progress p = { .phase = "memory" };
+	struct hv_progress p = { 0 };
 
 	if (ask(run->l, "domjobinfo", NULL, NULL))
 		return;
 	virsh_parse_job(run->l->ask.out, &j);
 	if (!j.total)
 		return;
+	/* Disks come first, and go on to be kept the same while memory is sent. */
+	p.phase = j.disks_remaining && !j.memory ? "disks" : "memory";
 	p.done = j.total - (j.remaining < j.total ? j.remaining : j.total);
 	p.total = j.total;
 	p.rate = j.rate;
 	p.downtime_ms = j.downtime_ms;
-	run->result->bytes = j.done;
+	run->result->bytes = j.memory;
+	run->result->disk_bytes = j.disks;
 	run->result->downtime_ms = j.downtime_ms;
 	if (out->report)
 		out->report(&p, out->data);

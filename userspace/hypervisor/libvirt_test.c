@@ -31,6 +31,7 @@ static const char script[] =
 	"domblklist) printf ' file disk vda /srv/web 1.img\\n file cdrom sda -\\n block disk vdb -\\n';;\n"
 	"version) printf 'Running hypervisor: QEMU 7.2.22\\n';;\n"
 	"domjobinfo) printf 'Data processed: 1.500 KiB\\nData remaining: 1 KiB\\nData total: 4 KiB\\n"
+	"File processed: 1 KiB\\nFile remaining: 0\\n"
 	"Memory bandwidth: 2 KiB/s\\nExpected downtime: 300 ms\\n';;\n"
 	"domjobabort) echo > $dir/abort;;\n"
 	"migrate) %s;;\n"
@@ -136,7 +137,8 @@ static void migrates(void **state)
 	assert_int_equal(p.total, 4096);
 	assert_int_equal(p.rate, 2048);
 	assert_int_equal(p.downtime_ms, 300);
-	assert_int_equal(result.bytes, 1536);
+	assert_int_equal(result.bytes, 512);
+	assert_int_equal(result.disk_bytes, 1024);
 	assert_ok(w->h->ops->finish(w->h, true, &w->err), &w->err);
 }
 

@@ -99,6 +99,9 @@ void virsh_parse_job(const char *text, struct virsh_job *j)
 	j->done = find_amount(text, "Data processed");
 	j->remaining = find_amount(text, "Data remaining");
 	j->total = find_amount(text, "Data total");
+	j->disks = find_amount(text, "File processed");
+	j->disks_remaining = find_amount(text, "File remaining");
+	j->memory = j->done - (j->disks < j->done ? j->disks : j->done);
 	j->rate = find_amount(text, "Memory bandwidth");
 	if (find_value(text, "Total downtime", value, sizeof(value)) ||
 	    find_value(text, "Expected downtime", value, sizeof(value)))

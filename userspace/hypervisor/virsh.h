@@ -15,6 +15,8 @@ struct virsh_domain {
 
 struct virsh_job {
 	uint64_t done, total, remaining;	/* bytes, of memory and disks */
+	uint64_t memory, disks;			/* bytes that are done of each */
+	uint64_t disks_remaining;		/* bytes */
 	uint64_t rate;				/* bytes a second */
 	uint64_t downtime_ms;
 };
