@@ -55,9 +55,9 @@ check "nothing of it is left on b" bare 0 host b bare
 
 # a network that breaks
 host a slow
-begin on a vmcrypt migrate web --to b
+begin cut on a vmcrypt migrate web --to b
 host a cut >"$out" 2>&1
-check "a connection is cut on the way, and that is said" 'broke' '[1-9]*' finished
+check "a connection is cut on the way, and that is said" 'broke' '[1-9]*' finished cut
 host a fast
 check "an event says why" 'failed: .*broke' 0 on a vmcrypt event list --type migration-failed
 runs a web
@@ -76,7 +76,7 @@ check "a plain domain starts" started 0 host a plain copied "$COPIED" random
 check "its guest goes round its disk" whole 0 host a rounds copied
 check "it goes to b with what is on its disk" 'Encrypted: AES-256-GCM' 0 \
 	on a vmcrypt migrate copied --to b --parallel 2 --copy-storage
-diag "$(tail -n 1 "$out")"
+said "which is counted" "of memory, [1-9][0-9.]* [KM]iB of disks"
 runs b copied
 on b virsh destroy copied >"$out" 2>&1
 same "all of the disk is there" "$(host b disk copied)" "$(host a disk copied)"
