@@ -98,17 +98,76 @@ void vmcrypt_key_put(struct vmcrypt_key *key)
 /*
  * Pages come in pieces of several where memory has such at hand: fewer to
  * allocate, and less for the cipher to go through. The first is by itself, as
- * all that a short record keeps. Next: as many as @want.
+ * all that a short record keeps.
+ *
+ * The large pieces of a record that is done with stay with its pipeline, for
+ * those that come: many kernels clear memory each time it is allocated.
  */
-static bool alloc_piece(struct vmcrypt_job *job, unsigned int want)
+#define PIECE_ORDER	PAGE_ALLOC_COSTLY_ORDER
+#define PIECE_PAGES	BIT(PIECE_ORDER)
+
+static void free_pieces(struct list_head *pieces)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, pieces, lru) {
+		list_del(&page->lru);
+		put_page(page);
+	}
+}
+
+/*
+ * With the lock: from what is spare, all large pieces of a job of @n pages, and
+ * those for which there is no room beside it.
+ */
+static void take_spare(struct vmcrypt_pipeline *pipe, unsigned int n,
+		       struct list_head *pieces)
+{
+	unsigned int want = (n - 1) / PIECE_PAGES;
+
+	while (!list_empty(&pipe->spare) &&
+	       (want || pipe->pages + pipe->spare_pages > pipe->max_pages)) {
+		list_move_tail(pipe->spare.next, pieces);
+		pipe->spare_pages -= PIECE_PAGES;
+		if (want)
+			want--;
+	}
+}
+
+/* With the lock: keep those for which there is room, and somebody to need them. */
+static void keep_spare(struct vmcrypt_pipeline *pipe, struct list_head *pieces)
+{
+	while (!list_empty(pieces) && !pipe->stopped &&
+	       pipe->pages + pipe->spare_pages + PIECE_PAGES <=
+	       pipe->max_pages) {
+		list_move(pieces->next, &pipe->spare);
+		pipe->spare_pages += PIECE_PAGES;
+	}
+}
+
+static struct page *alloc_large(struct list_head *spare)
+{
+	struct page *page = list_first_entry_or_null(spare, struct page, lru);
+
+	if (!page)
+		return alloc_pages(GFP_NOWAIT | __GFP_NOWARN | __GFP_NORETRY |
+				   __GFP_COMP, PIECE_ORDER);
+	list_del(&page->lru);
+	return page;
+}
+
+/* Next: as many as @want. */
+static bool alloc_piece(struct vmcrypt_job *job, unsigned int want,
+			struct list_head *spare)
 {
 	struct page *page = NULL;
 	unsigned int order = 0, i;
 
 	if (job->n_pages)
-		order = min_t(unsigned int, ilog2(want),
-			      PAGE_ALLOC_COSTLY_ORDER);
-	if (order)
+		order = min_t(unsigned int, ilog2(want), PIECE_ORDER);
+	if (order == PIECE_ORDER)
+		page = alloc_large(spare);
+	else if (order)
 		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | __GFP_NORETRY |
 				   __GFP_COMP, order);
 	if (!page) {
@@ -122,29 +181,52 @@ static bool alloc_piece(struct vmcrypt_job *job, unsigned int want)
 	return true;
 }
 
-/* All pieces from that on that starts with page @from, or after it. */
-static void free_pages_of(struct vmcrypt_job *job, unsigned int from)
+/* Does nobody else have it, and may anybody? */
+static bool is_reusable(struct page *page)
+{
+	return compound_nr(page) == PIECE_PAGES &&
+	       page_ref_count(page) == 1 && !page_is_pfmemalloc(page);
+}
+
+/*
+ * All pieces from that on that starts with page @from, or after it: those that
+ * can be used again go to @spare.
+ */
+static void drop_pieces(struct vmcrypt_job *job, unsigned int from,
+			struct list_head *spare)
 {
 	unsigned int i, nr, kept = 0;
+	struct page *page;
 
 	for (i = 0; i < job->n_pages; i += nr) {
-		nr = compound_nr(job->pages[i]);
-		if (i >= from)
-			put_page(job->pages[i]);
-		else
+		page = job->pages[i];
+		nr = compound_nr(page);
+		if (i < from)
 			kept = i + nr;
+		else if (is_reusable(page))
+			list_add(&page->lru, spare);
+		else
+			put_page(page);
 	}
 	job->n_pages = kept;
 }
 
-/* Who waits for room gets plenty, not to wait again for each job. */
-static void account(struct vmcrypt_pipeline *pipe, int pages)
+/* As drop_pieces(), to the pipeline's account. */
+static void release(struct vmcrypt_job *job, unsigned int from)
 {
+	struct vmcrypt_pipeline *pipe = job->pipe;
+	unsigned int had = job->n_pages;
+	LIST_HEAD(pieces);
+
+	drop_pieces(job, from, &pieces);
 	spin_lock(&pipe->lock);
-	pipe->pages += pages;
-	if (pages < 0 && pipe->pages <= pipe->max_pages / 2)
+	pipe->pages -= had - job->n_pages;
+	keep_spare(pipe, &pieces);
+	/* Who waits for room gets plenty, not to wait again for each job. */
+	if (pipe->pages <= pipe->max_pages / 2)
 		wake_up(&pipe->room);
 	spin_unlock(&pipe->lock);
+	free_pieces(&pieces);
 }
 
 /**
@@ -160,6 +242,7 @@ struct vmcrypt_job *vmcrypt_job_new(struct vmcrypt_pipeline *pipe, u32 len)
 {
 	unsigned int n = VMCRYPT_JOB_PAGES(len);
 	struct vmcrypt_job *job;
+	LIST_HEAD(pieces);
 
 	job = kzalloc(struct_size(job, pages, n), GFP_KERNEL);
 	if (!job)
@@ -167,15 +250,22 @@ struct vmcrypt_job *vmcrypt_job_new(struct vmcrypt_pipeline *pipe, u32 len)
 	INIT_LIST_HEAD(&job->node);
 	INIT_LIST_HEAD(&job->todo);
 	job->pipe = pipe;
+	spin_lock(&pipe->lock);
+	pipe->pages += n;
+	take_spare(pipe, n, &pieces);
+	spin_unlock(&pipe->lock);
 	while (job->n_pages < n)
-		if (!alloc_piece(job, n - job->n_pages))
+		if (!alloc_piece(job, n - job->n_pages, &pieces))
 			goto err_free;
-	account(pipe, n);
+	free_pieces(&pieces);
 	return job;
 
 err_free:
-	free_pages_of(job, 0);
-	kfree(job);
+	free_pieces(&pieces);
+	spin_lock(&pipe->lock);
+	pipe->pages -= n - job->n_pages;
+	spin_unlock(&pipe->lock);
+	vmcrypt_job_free(job);
 	return NULL;
 }
 
@@ -185,11 +275,8 @@ err_free:
  */
 void vmcrypt_job_free(struct vmcrypt_job *job)
 {
-	unsigned int n = job->n_pages;
-
-	free_pages_of(job, 0);
 	vmcrypt_key_put(job->key);
-	account(job->pipe, -n);
+	release(job, 0);
 	kfree(job);
 }
 
@@ -200,11 +287,10 @@ void vmcrypt_job_free(struct vmcrypt_job *job)
  */
 void vmcrypt_job_trim(struct vmcrypt_job *job, u32 len)
 {
-	unsigned int n = job->n_pages;
+	unsigned int n = VMCRYPT_JOB_PAGES(len);
 
-	free_pages_of(job, VMCRYPT_JOB_PAGES(len));
-	if (job->n_pages != n)
-		account(job->pipe, (int)job->n_pages - (int)n);
+	if (n < job->n_pages)
+		release(job, n);
 }
 
 /**
@@ -403,7 +489,8 @@ static void worker(struct work_struct *work)
 /**
  * vmcrypt_pipeline_start - make a pipeline
  * @pipe: the pipeline
- * @max_pages: pages in it before nobody gets a new job; one job may go beyond
+ * @max_pages: pages in it before nobody gets a new job; one job may go beyond.
+ *	As many may stay with it while there are fewer jobs, until its end.
  */
 void vmcrypt_pipeline_start(struct vmcrypt_pipeline *pipe,
 			    unsigned int max_pages)
@@ -421,6 +508,8 @@ void vmcrypt_pipeline_start(struct vmcrypt_pipeline *pipe,
 	pipe->waiting = false;
 	pipe->pages = 0;
 	pipe->max_pages = max_pages;
+	INIT_LIST_HEAD(&pipe->spare);
+	pipe->spare_pages = 0;
 	pipe->stopped = false;
 	init_waitqueue_head(&pipe->room);
 	init_waitqueue_head(&pipe->ready);
@@ -638,6 +727,7 @@ void vmcrypt_pipeline_stop(struct vmcrypt_pipeline *pipe)
 void vmcrypt_pipeline_end(struct vmcrypt_pipeline *pipe)
 {
 	struct vmcrypt_job *job, *next;
+	LIST_HEAD(pieces);
 	int i;
 
 	vmcrypt_pipeline_stop(pipe);
@@ -646,6 +736,12 @@ void vmcrypt_pipeline_end(struct vmcrypt_pipeline *pipe)
 	INIT_LIST_HEAD(&pipe->todo);
 	list_for_each_entry_safe(job, next, &pipe->jobs, node)
 		vmcrypt_pipeline_pop(job);
+	/* What is freed from now on is not kept. */
+	spin_lock(&pipe->lock);
+	list_splice_init(&pipe->spare, &pieces);
+	pipe->spare_pages = 0;
+	spin_unlock(&pipe->lock);
+	free_pieces(&pieces);
 }
 
 /**

@@ -98,6 +98,8 @@ struct vmcrypt_worker {
  * @waiting: who waits for the first job has nothing to do
  * @pages: pages of the jobs that there are
  * @max_pages: how many before nobody gets a new job
+ * @spare: pieces of memory that jobs have left, for those that come
+ * @spare_pages: pages in @spare, together with @pages up to @max_pages
  * @stopped: nobody waits any more
  * @room: who wants a new job waits here
  * @ready: who wants the first job done waits here
@@ -111,6 +113,8 @@ struct vmcrypt_pipeline {
 	bool waiting;
 	unsigned int pages;
 	unsigned int max_pages;
+	struct list_head spare;
+	unsigned int spare_pages;
 	bool stopped;
 	wait_queue_head_t room;
 	wait_queue_head_t ready;

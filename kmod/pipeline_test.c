@@ -28,6 +28,8 @@ static void pipeline_test_exit(struct kunit *test)
 {
 	vmcrypt_pipeline_end(&pipe);
 	KUNIT_EXPECT_EQ(test, pipe.pages, 0);
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&pipe.spare));
 	KUNIT_EXPECT_TRUE(test, list_empty(&pipe.jobs));
 }
 
@@ -152,6 +154,104 @@ static void a_short_record_gives_pages_back(struct kunit *test)
 	vmcrypt_job_trim(one, 10);
 	KUNIT_EXPECT_EQ(test, pipe.pages, 1);
 	vmcrypt_job_free(one);
+}
+
+/* A record of eight pages after its first, in one piece where there is one. */
+#define LARGE		(8 * PAGE_SIZE)
+
+static void memory_is_used_again(struct kunit *test)
+{
+	struct vmcrypt_job *one = job(test, LARGE);
+	struct page *page = one->pages[1];
+	bool whole = compound_nr(page) == 8;
+
+	vmcrypt_job_free(one);
+	if (!whole)
+		kunit_skip(test, "no eight pages in one piece");
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 8);
+	one = job(test, LARGE);
+	KUNIT_EXPECT_PTR_EQ(test, page, one->pages[1]);
+	KUNIT_EXPECT_PTR_EQ(test, page + 7, one->pages[8]);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 0);
+	vmcrypt_job_free(one);
+}
+
+static void what_a_socket_has_is_not_used_again(struct kunit *test)
+{
+	struct vmcrypt_job *one = job(test, LARGE);
+	struct page *page = one->pages[1];
+
+	get_page(page);
+	vmcrypt_job_free(one);
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 0);
+	one = job(test, LARGE);
+	KUNIT_EXPECT_PTR_NE(test, page, one->pages[1]);
+	vmcrypt_job_free(one);
+	put_page(page);
+}
+
+static void what_a_short_record_gives_back_is_used_again(struct kunit *test)
+{
+	struct vmcrypt_job *one = job(test, 2 * LARGE);
+	unsigned int pieces = (compound_nr(one->pages[1]) == 8) +
+			      (compound_nr(one->pages[9]) == 8);
+
+	vmcrypt_job_trim(one, LARGE);
+	KUNIT_EXPECT_EQ(test, pipe.pages, 9);
+	vmcrypt_job_free(one);
+	if (pieces < 2)
+		kunit_skip(test, "no eight pages in one piece");
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 16);
+}
+
+/* A queue that is full has a little more than it may, but for one record. */
+static void a_full_queue_uses_memory_again(struct kunit *test)
+{
+	struct vmcrypt_job *some[3];
+	bool whole = true;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		some[i] = job(test, 3 * LARGE);
+		whole &= compound_nr(some[i]->pages[1]) == 8;
+	}
+	KUNIT_EXPECT_EQ(test, pipe.pages, 75);
+	for (i = 0; i < 3; i++) {
+		vmcrypt_job_free(some[i]);
+		KUNIT_EXPECT_LE(test, pipe.pages + pipe.spare_pages, 64);
+		if (whole)
+			KUNIT_EXPECT_GE(test, pipe.spare_pages, 8);
+	}
+}
+
+/* Whatever is put in and taken out: pages and spare ones are within the bound. */
+static void spare_memory_is_bounded(struct kunit *test)
+{
+	struct vmcrypt_job *some[32];
+	int i;
+
+	for (i = 0; i < 16; i++)
+		some[i] = job(test, LARGE);
+	for (i = 0; i < 16; i++)
+		vmcrypt_job_free(some[i]);
+	KUNIT_EXPECT_EQ(test, pipe.pages, 0);
+	KUNIT_EXPECT_LE(test, pipe.spare_pages, 64);
+	for (i = 0; i < 32; i++) {
+		some[i] = job(test, 1);
+		KUNIT_EXPECT_LE(test, pipe.pages + pipe.spare_pages, 64);
+	}
+	for (i = 0; i < 32; i++)
+		vmcrypt_job_free(some[i]);
+}
+
+static void a_stopped_pipeline_keeps_no_memory(struct kunit *test)
+{
+	struct vmcrypt_job *one = job(test, LARGE);
+
+	vmcrypt_pipeline_stop(&pipe);
+	vmcrypt_job_free(one);
+	KUNIT_EXPECT_EQ(test, pipe.spare_pages, 0);
 }
 
 static int stop_soon(void *data)
@@ -284,6 +384,12 @@ static struct kunit_case pipeline_cases[] = {
 	KUNIT_CASE(what_is_done_waits_for_its_turn),
 	KUNIT_CASE(memory_is_bounded),
 	KUNIT_CASE(a_short_record_gives_pages_back),
+	KUNIT_CASE(memory_is_used_again),
+	KUNIT_CASE(what_a_socket_has_is_not_used_again),
+	KUNIT_CASE(what_a_short_record_gives_back_is_used_again),
+	KUNIT_CASE(a_full_queue_uses_memory_again),
+	KUNIT_CASE(spare_memory_is_bounded),
+	KUNIT_CASE(a_stopped_pipeline_keeps_no_memory),
 	KUNIT_CASE(a_stop_lets_nobody_wait),
 	KUNIT_CASE(a_record_in_pages_is_that_of_openssl),
 	KUNIT_CASE(any_length_there_and_back),
